@@ -125,27 +125,11 @@ impl Store {
             let condition = format!(
                 "arrayExists(word -> {word}, splitByRegexp('[^A-Za-z0-9._~-]+', {column}))"
             );
-            let sql = format!("SELECT count() FROM audit WHERE {condition}");
-            let found: u64 = self
-                .client
-                .query_raw(&sql)
-                .fetch_one()
-                .await
-                .map_err(error_during(STEP))?;
-            if found == 0 {
-                continue;
+            let mutation = format!("UPDATE {column} = '(erased {})'", erased.reference);
+            let redacted = self.mutate_rows("audit", &mutation, &condition).await?;
+            if redacted > 0 {
+                *rows.entry("audit".to_owned()).or_default() += redacted;
             }
-            let sql = format!(
-                "ALTER TABLE audit UPDATE {column} = '(erased {})' WHERE {condition}",
-                erased.reference
-            );
-            self.client
-                .query_raw(&sql)
-                .with_setting("mutations_sync", "2")
-                .execute()
-                .await
-                .map_err(error_during(STEP))?;
-            *rows.entry("audit".to_owned()).or_default() += found;
         }
         Ok(())
     }

@@ -335,6 +335,17 @@ impl Store {
         table: &str,
         condition: &str,
     ) -> Result<u64, StoreError> {
+        self.mutate_rows(table, "DELETE", condition).await
+    }
+
+    /// Applies a mutation, `DELETE` or `UPDATE ...`, to the rows with this condition, if there are
+    /// any, and returns how many there were. Waits until it is done.
+    pub(super) async fn mutate_rows(
+        &self,
+        table: &str,
+        mutation: &str,
+        condition: &str,
+    ) -> Result<u64, StoreError> {
         let sql = format!("SELECT count() FROM {table} WHERE {condition}");
         let rows: u64 = self
             .client
@@ -347,7 +358,7 @@ impl Store {
             return Ok(0);
         }
 
-        let sql = format!("ALTER TABLE {table} DELETE WHERE {condition}");
+        let sql = format!("ALTER TABLE {table} {mutation} WHERE {condition}");
         self.client
             .query_raw(&sql)
             .with_setting("max_query_size", MAX_SQL_BYTES)
