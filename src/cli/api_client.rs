@@ -13,7 +13,6 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::ConfigArgs;
-use crate::config::Config;
 
 const MAX_BODY_BYTES: usize = 64 << 20;
 
@@ -45,19 +44,13 @@ pub(super) struct ApiClient {
 impl ApiArgs {
     /// Reads the configuration for the address and `report.token`. Without a token and a password
     /// login, a collector on this machine takes the caller for the operator.
-    pub(super) fn open_client(self) -> anyhow::Result<(ApiClient, Config)> {
+    pub(super) fn open_client(self) -> anyhow::Result<ApiClient> {
         let config = self.layers.load_config(std::iter::empty())?;
-        let listen = self.address.unwrap_or(config.server.listen);
-        ensure!(
-            listen.port() != 0,
-            "server.listen has no fixed port; use --address"
-        );
-        let client = ApiClient {
-            address: connectable_address(listen),
+        Ok(ApiClient {
+            address: connectable_address(self.address.unwrap_or(config.server.listen))?,
             token: config.report.token.expose_secret().to_owned(),
             timeout: Duration::from_secs(self.timeout),
-        };
-        Ok((client, config))
+        })
     }
 }
 
@@ -111,13 +104,21 @@ pub(super) async fn fetch_response(
 }
 
 /// The address to connect to; loopback for a server that listens on all addresses.
-pub(super) fn connectable_address(listen: SocketAddr) -> SocketAddr {
+///
+/// # Errors
+///
+/// The port is chosen at the server's start.
+pub(super) fn connectable_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+    ensure!(
+        listen.port() != 0,
+        "server.listen has no fixed port; use --address"
+    );
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    SocketAddr::new(ip, listen.port())
+    Ok(SocketAddr::new(ip, listen.port()))
 }
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ mod tests {
             ("127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
             assert_eq!(
-                connectable_address(listen.parse().unwrap()),
+                connectable_address(listen.parse().unwrap()).unwrap(),
                 asked.parse().unwrap()
             );
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use http_body_util::Empty;
 use hyper::{Request, StatusCode};
@@ -55,12 +55,8 @@ impl HealthcheckArgs {
             Some(address) => address,
             None => self.layers.load_config(std::iter::empty())?.server.listen,
         };
-        ensure!(
-            listen.port() != 0,
-            "server.listen has no fixed port; use --address"
-        );
         let path = if self.live { "/healthz" } else { "/readyz" };
-        let uri = format!("http://{}{path}", connectable_address(listen));
+        let uri = format!("http://{}{path}", connectable_address(listen)?);
 
         let timeout = Duration::from_secs(self.timeout);
         block_on_runtime(async move {

@@ -27,30 +27,27 @@ impl RetentionArgs {
     }
 
     fn print_expired(self) -> anyhow::Result<()> {
-        let (client, _) = self.api.open_client()?;
-        block_on_runtime(async move {
-            let answer = client
-                .send_request(Method::GET, "/api/v1/retention")
-                .await?;
-            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            let rows = answer["expired"].as_array().map_or(&[][..], Vec::as_slice);
-            print_or_exit!("{:<12} {:<32} {:>12}  oldest", "table", "site", "rows");
-            for row in rows {
-                print_or_exit!(
-                    "{:<12} {:<32} {:>12}  {}",
-                    text(&row["table"]),
-                    text(&row["site"]),
-                    row["rows"],
-                    text(&row["oldest"])
-                );
-            }
-            let total: u64 = rows.iter().filter_map(|row| row["rows"].as_u64()).sum();
+        let client = self.api.open_client()?;
+        let answer = block_on_runtime(client.send_request(Method::GET, "/api/v1/retention"))?;
+
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let rows = answer["expired"].as_array().map_or(&[][..], Vec::as_slice);
+        print_or_exit!("{:<12} {:<32} {:>12}  oldest", "table", "site", "rows");
+        for row in rows {
             print_or_exit!(
-                "{total} rows are over their limit on {}; by default, counts are kept for {} days",
-                text(&answer["today"]),
-                answer["keep_days"]
+                "{:<12} {:<32} {:>12}  {}",
+                text(&row["table"]),
+                text(&row["site"]),
+                row["rows"],
+                text(&row["oldest"])
             );
-            Ok(())
-        })
+        }
+        let total: u64 = rows.iter().filter_map(|row| row["rows"].as_u64()).sum();
+        print_or_exit!(
+            "{total} rows are over their limit on {}; by default, counts are kept for {} days",
+            text(&answer["today"]),
+            answer["keep_days"]
+        );
+        Ok(())
     }
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Subcommand;
 use hyper::Method;
-use serde_json::Value;
 
 use super::api_client::ApiArgs;
 use super::out::print_or_exit;
@@ -45,9 +44,9 @@ impl EraseArgs {
             is_site_name(&self.name),
             "a site's name is 1 to 64 of letters, digits and . _ ~ -"
         );
-        let (client, _) = self.api.open_client()?;
+        let client = self.api.open_client()?;
         let path = format!("/api/v1/sites/{}/erase", self.name);
-        let answer = block_on_erase(client, path)?;
+        let answer = block_on_runtime(client.send_request(Method::POST, &path))?;
 
         for (table, rows) in answer["rows"].as_object().into_iter().flatten() {
             print_or_exit!("{table:<12} {rows:>12} rows");
@@ -72,13 +71,4 @@ impl EraseArgs {
         );
         Ok(())
     }
-}
-
-fn block_on_erase(client: super::api_client::ApiClient, path: String) -> anyhow::Result<Value> {
-    let mut answer = Value::Null;
-    block_on_runtime(async {
-        answer = client.send_request(Method::POST, &path).await?;
-        Ok(())
-    })?;
-    Ok(answer)
 }
