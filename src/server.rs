@@ -76,10 +76,10 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     restrict_folders(&config);
     let room = ConnectionLimits::from_config(&config);
     let CollectorParts {
-        ingest: edge,
+        ingest,
         mail,
         site,
-        consent_service: asking,
+        consent_service,
         writer,
         flusher,
         rates,
@@ -95,13 +95,13 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         disk: config.backup.disk.clone(),
         stopping: site.stopping.clone(),
     };
-    let ledger = asking.ledger.clone();
+    let ledger = consent_service.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
     let files = ReloadableFiles {
         enricher,
         grant_keys,
-        terms: Arc::clone(&asking.consent_policy),
+        terms: Arc::clone(&consent_service.consent_policy),
     };
     // Before the port is open, so that from the first hit on a signal causes an orderly stop.
     let mut ends = StopSignals::install_handlers()?;
@@ -118,7 +118,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         Arc::clone(&registry),
         Arc::clone(&site.store),
     )?;
-    let server = start_server(&config, room, edge, mail, site.clone(), asking)?;
+    let server = start_server(&config, room, ingest, mail, site.clone(), consent_service)?;
     let door = server.handle();
     let health = Arc::clone(&site.health);
 
@@ -333,7 +333,7 @@ fn build_parts(
         grant_keys: Arc::clone(&grant_keys),
         withdrawn,
     };
-    let asking = web::Data::new(build_consent_service(config, shared, progress)?);
+    let consent_service = web::Data::new(build_consent_service(config, shared, progress)?);
 
     let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);
@@ -369,7 +369,7 @@ fn build_parts(
         publisher_stats: publisher.stats(),
     };
     let deadline = Duration::from_millis(config.limits.read_millis);
-    let edge = web::Data::new(IngestService {
+    let ingest = web::Data::new(IngestService {
         clock: clock.clone(),
         directory,
         proxies: TrustedProxies::new(&config.proxy.trusted),
@@ -378,7 +378,7 @@ fn build_parts(
         compatible: CompatibleRules::new(&config.compatible),
         gate: Gate::new(
             config,
-            Arc::clone(&asking.consent_policy),
+            Arc::clone(&consent_service.consent_policy),
             Arc::clone(&refusals),
         ),
         keys,
@@ -396,18 +396,18 @@ fn build_parts(
 
     let gate = Gate::new(
         config,
-        Arc::clone(&asking.consent_policy),
+        Arc::clone(&consent_service.consent_policy),
         Arc::clone(&refusals),
     );
     let desk = mail_service::build_mail_service(
         config,
-        &edge.directory.time_zones(),
+        &ingest.directory.time_zones(),
         random_bytes(),
         Arc::clone(&registry.opened_messages),
     )?;
     let mail = web::Data::new(mail_service::build_mail_ingest(
         config,
-        &edge,
+        &ingest,
         gate,
         desk.clone(),
         journal.clone(),
@@ -430,7 +430,7 @@ fn build_parts(
             refusals,
             Arc::clone(&flush_stats),
             publisher.stats(),
-            asking.ledger.stats(),
+            consent_service.ledger.stats(),
         ),
         health: Arc::new(HealthMonitor::new(&config.health, health)),
         publisher,
@@ -456,10 +456,10 @@ fn build_parts(
     });
 
     Ok(CollectorParts {
-        ingest: edge,
+        ingest,
         mail,
         site,
-        consent_service: asking,
+        consent_service,
         writer,
         flusher,
         rates,
@@ -474,10 +474,10 @@ fn build_parts(
 fn start_server(
     config: &Config,
     room: ConnectionLimits,
-    edge: web::Data<IngestService>,
+    ingest: web::Data<IngestService>,
     mail: web::Data<MailIngestService>,
     site: web::Data<pages::AppState>,
-    asking: web::Data<ConsentService>,
+    consent_service: web::Data<ConsentService>,
 ) -> anyhow::Result<Server> {
     let hit_path = format!("{}/hit", config.server.prefix);
     // The visit cookie of a profile is only sent to paths below the profile.
@@ -486,12 +486,12 @@ fn start_server(
     let (pixels, links) = (format!("{prefix}/o"), format!("{prefix}/c"));
     let (test_clock, crowd) = (config.test.clock, Arc::clone(&site.connections));
     let factory = move || {
-        let (routed, asked) = (site.clone(), asking.clone());
+        let (routed, asked) = (site.clone(), consent_service.clone());
         App::new()
-            .app_data(edge.clone())
+            .app_data(ingest.clone())
             .app_data(mail.clone())
             .app_data(site.clone())
-            .app_data(asking.clone())
+            .app_data(consent_service.clone())
             .wrap(from_fn(pages::enforce_deadline))
             .wrap(Condition::new(test_clock, from_fn(pages::advance_clock)))
             .wrap(RequestEraser)

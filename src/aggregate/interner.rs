@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::budget::BudgetShare;
 use crate::calendar::Day;
-use crate::config::TEXT_BYTES;
+use crate::config::TEXT_OVERHEAD_BYTES;
 use crate::event::{Dimension, OTHER_VALUE, Subject};
 
 /// The namespace of a text. Each scope has a limit of distinct texts.
@@ -83,7 +83,7 @@ pub(super) struct StringInterner {
     /// Seeded per process, because clients choose the paths.
     hash_state: RandomState,
     text_budget: BudgetShare,
-    /// Includes [`TEXT_BYTES`] for each text.
+    /// Includes [`TEXT_OVERHEAD_BYTES`] for each text.
     byte_budget: BudgetShare,
     pub(super) overflow_count: u64,
 }
@@ -202,7 +202,7 @@ impl StringInterner {
 
 /// The allocator rounds up by an eighth at most.
 fn allocated_bytes(length: usize) -> usize {
-    length + length / 8 + TEXT_BYTES
+    length + length / 8 + TEXT_OVERHEAD_BYTES
 }
 
 fn hash_text(state: &RandomState, scope: TextScope, text: &str) -> u64 {

@@ -50,7 +50,7 @@ pub use error::{ConfigError, ConfigErrors, KeyLocations, line_of};
 pub use health::HealthConfig;
 pub use load::{ConfigSources, LoadedConfig, load_config, read_config};
 pub use mail::{MailConfig, MailMode, is_mail_name};
-pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES as TEXT_BYTES};
+pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES};
 pub use platform::{BiConfig, PlatformConfig, TokenAlgorithm};
 pub use retention_policy::RetentionPolicy;
 pub use secret::Secret;

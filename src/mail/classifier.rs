@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::reader_lists::{ReaderListPaths, ReaderLists, ReaderListsError};
 use crate::calendar::Millis;
-use crate::config::MailConfig as Config;
+use crate::config::MailConfig;
 use crate::event::{ClientAddress, MailAction, ReaderKind, UserAgent};
 
 /// A load this soon after the batch was sent is not made by a person. Milliseconds.
@@ -47,7 +47,7 @@ impl ReaderClassifier {
     /// # Errors
     ///
     /// A list file cannot be read or parsed.
-    pub fn new(config: &Config) -> Result<ReaderClassifier, ReaderListsError> {
+    pub fn new(config: &MailConfig) -> Result<ReaderClassifier, ReaderListsError> {
         let files = ReaderListPaths {
             agents: config.agents_file.clone(),
             networks: config.networks_file.clone(),

@@ -9,7 +9,7 @@ use super::keys::MailKeys;
 use super::target::{TargetError, check_well_formed, is_unsubscribe, recipient_part};
 use super::token::MailFields;
 use crate::calendar::Day;
-use crate::config::{MailConfig as Config, is_mail_name};
+use crate::config::{MailConfig, is_mail_name};
 use crate::enrich::looks_secret;
 
 const MAX_LINKS: usize = 200;
@@ -122,7 +122,7 @@ pub enum SignRequestError {
 
 impl LinkSigner {
     /// `prefix` is the path prefix of the collector's routes.
-    pub fn new(config: &Config, prefix: &str, keys: MailKeys) -> LinkSigner {
+    pub fn new(config: &MailConfig, prefix: &str, keys: MailKeys) -> LinkSigner {
         let base = format!("{}{prefix}", config.origin);
         let (templates, http, life_days) = (
             config.templates.clone(),

@@ -9,7 +9,7 @@ use super::opened_queue::OpenedQueue;
 use super::reader_lists::ReaderListsError;
 use super::signed_values::SignedValues;
 use crate::calendar::ZoneId;
-use crate::config::{MailConfig as Config, MailMode};
+use crate::config::{MailConfig, MailMode};
 
 /// Everything needed to sign, count and report mails. Absent if `mail.enabled` is false.
 pub struct MailService {
@@ -42,7 +42,7 @@ impl MailService {
     ///
     /// A list of mail agents or networks cannot be read or parsed, see [`ReaderListsError`].
     pub fn new(
-        config: &Config,
+        config: &MailConfig,
         (mint, signed): (LinkSigner, SignedValues),
         zone: ZoneId,
         key: [u8; 32],
