@@ -148,40 +148,48 @@ impl DatedTable {
 
     /// A condition for the rows that are over their limit on `today`.
     fn expired_condition(&self, policy: &RetentionPolicy, today: Day) -> String {
-        let (min_days, keep_days, no_marker) = match self.scope {
+        let slack = self.slack_days;
+        let (min_days, first_day, no_marker) = match self.scope {
             RowScope::Site => (
                 policy.min_days(),
-                keep_days_expression(policy),
+                first_day_expression(policy, today, slack),
                 exclude_marker_sites(),
             ),
             RowScope::Platform(column) => {
                 let days = policy.default_days();
-                (days, days.to_string(), exclude_marker_texts(column))
+                let first = first_kept_day(today, days, slack);
+                (days, first.to_string(), exclude_marker_texts(column))
             }
         };
         // The first condition says nothing new; it lets ClickHouse skip young parts.
-        let newest = u32::from(today.as_number())
-            .saturating_sub(min_days)
-            .saturating_sub(self.slack_days);
+        let newest = first_kept_day(today, min_days, slack);
         format!(
-            "{day} < toDate({newest}) AND {no_marker} \
-             AND toUInt64(toUInt16({day})) + {keep_days} + {slack} < {today}",
+            "{day} < toDate({newest}) AND {no_marker} AND toUInt16({day}) < {first_day}",
             day = self.day,
-            slack = self.slack_days,
-            today = today.as_number(),
         )
     }
 }
 
-/// The days that the counts of a row's `site` are kept, as an expression.
-fn keep_days_expression(policy: &RetentionPolicy) -> String {
+/// The first day that is kept, in days since 1970-01-01.
+fn first_kept_day(today: Day, keep_days: u32, slack_days: u32) -> u32 {
+    u32::from(today.as_number())
+        .saturating_sub(keep_days)
+        .saturating_sub(slack_days)
+}
+
+/// The first day for which the counts of a row's `site` are kept, as an expression.
+///
+/// The days are subtracted here: ClickHouse 26.7 rejects a condition with several sums of constants
+/// as a logical error once it has compiled it, at its fourth run.
+fn first_day_expression(policy: &RetentionPolicy, today: Day, slack_days: u32) -> String {
+    let first = |days| first_kept_day(today, days, slack_days);
     let sites = policy.sites_by_days().into_iter().map(|(days, sites)| {
         // Text, because ClickHouse reads a literal of more than 64 bits as a float.
         let ids: Vec<String> = sites
             .iter()
             .map(|site| format!("'{}'", site.as_u128()))
             .collect();
-        format!("site IN ({}), {days}", ids.join(", "))
+        format!("site IN ({}), {}", ids.join(", "), first(days))
     });
     // Prefix and suffix hold characters of site names only: no quotes.
     let profiles = policy.templates().iter().map(|rule| {
@@ -191,18 +199,15 @@ fn keep_days_expression(policy: &RetentionPolicy) -> String {
             rule.prefix,
             rule.suffix,
             rule.prefix.len() + rule.suffix.len(),
-            rule.days
+            first(rule.days)
         )
     });
     let branches: Vec<String> = sites.chain(profiles).collect();
+    let default = first(policy.default_days());
     if branches.is_empty() {
-        policy.default_days().to_string()
+        default.to_string()
     } else {
-        format!(
-            "multiIf({}, {})",
-            branches.join(", "),
-            policy.default_days()
-        )
+        format!("multiIf({}, {default})", branches.join(", "))
     }
 }
 
@@ -210,9 +215,8 @@ fn keep_days_expression(policy: &RetentionPolicy) -> String {
 /// over several sites.
 pub(super) fn kept_condition(policy: &RetentionPolicy, today: Day) -> String {
     format!(
-        "toUInt64(toUInt16(day)) + {} >= {}",
-        keep_days_expression(policy),
-        today.as_number()
+        "toUInt16(day) >= {}",
+        first_day_expression(policy, today, 0)
     )
 }
 
