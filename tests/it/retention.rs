@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Body, Engine, NOON, Server, grant_of, hit};
+use crate::support::{Answer, Body, Engine, NOON, Server, grant_of, hit, until};
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
 
@@ -126,6 +126,18 @@ fn scene() -> (Scene, [String; 2]) {
         }
     }
     server.publish(NOON);
+    // Names of new sites reach the store with the registry's next round.
+    let path = format!("/api/v1/platform/sites?from={0}&to={0}", day(1));
+    let are_named =
+        |rows: &Vec<Value>| rows.len() == 3 && rows.iter().all(|row| row["site"].is_string());
+    until(
+        || {
+            read(&server, &path).1["rows"]
+                .as_array()
+                .is_some_and(are_named)
+        },
+        "the sites have names",
+    );
     let scene = Scene {
         server,
         engine,

@@ -633,7 +633,8 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
             "(9,'shares')",
             "(10,'money')",
             "(11,'markers')",
-            "(12,'share names')"
+            "(12,'share names')",
+            "(13,'retention')"
         ]
     );
 }
