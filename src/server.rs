@@ -39,7 +39,6 @@ use crate::pseudonym::{DayKeys, harden_process};
 use crate::publisher::LotPublisher;
 use crate::random::random_bytes;
 use crate::registry::Registry;
-use crate::report::ReportLimits;
 use crate::sites::SiteDirectory;
 use crate::store::{BiUsers, EngineLimits, Store, StoreOptions};
 use crate::telemetry::MetricsRenderer;
@@ -419,10 +418,7 @@ fn build_parts(
         mail: desk,
         auth: AuthState::new(config, Arc::clone(&rates))
             .context("platform.token_key: not a key of platform.token_algorithm")?,
-        report_limits: ReportLimits {
-            k: config.report.k,
-            keep_days: config.retention.keep_days,
-        },
+        report_k: config.report.k,
         journal,
         store: slot,
         flushed_segment: flushed,

@@ -374,6 +374,7 @@ impl SegmentFlusher {
         };
         match aged {
             Ok(aged) => {
+                self.directory.set_plausible_today(aged.plausible_today);
                 if let Some(bound) = aged.plausible_today {
                     tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; retention uses the date of the newest counts");
                 }

@@ -23,7 +23,7 @@ pub use mail::{MailReportResponse, run_mail_report};
 pub use platform::{
     ConsentReport, load_site_names, run_drops_report, run_pages_report, run_sites_report,
 };
-pub use query::{ReportFilter, ReportLimits, ReportParams, ReportQuery, oldest_kept_date};
+pub use query::{ReportFilter, ReportLimits, ReportParams, ReportQuery};
 pub use response::ReportResponse;
 pub use runner::run_report;
 pub use vitals::{VitalsResponse, run_vitals_report};

@@ -119,6 +119,7 @@ mod tests {
     const RULES: ReportLimits = ReportLimits {
         k: 5,
         keep_days: 761,
+        plausible_today: Day::from_number(u16::MAX),
     };
 
     fn question(range: &str, now: &str) -> ReportQuery {

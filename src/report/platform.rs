@@ -187,7 +187,7 @@ pub async fn run_sites_report(
     let comparable = question.comparable_range_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
     let policy = directory.retention_policy();
-    let kept = (&*policy, question.today);
+    let kept = (&*policy, question.today.min(directory.plausible_today()));
     let rows = store
         .most_active_sites(
             [range, before],
@@ -234,7 +234,7 @@ pub async fn run_pages_report(
 ) -> Result<PageIssues, StoreError> {
     let range = (question.from, question.to);
     let policy = directory.retention_policy();
-    let kept = (&*policy, question.today);
+    let kept = (&*policy, question.today.min(directory.plausible_today()));
     let slow = store.slowest_pages(WebVital::Lcp, range, question.limit, kept);
     let broken = store.most_frequent_faults(range, question.limit, kept);
     let (slow, broken) = tokio::try_join!(slow, broken)?;

@@ -94,6 +94,20 @@ pub struct ReportLimits {
     /// Days that the site's counts are kept. Earlier days are not read, whether they are still in
     /// the store or not.
     pub keep_days: u32,
+    /// The latest day that today can be for retention, whatever the clock says: what is not deleted
+    /// for a clock that is ahead is shown as well.
+    pub plausible_today: Day,
+}
+
+impl ReportLimits {
+    /// The first day whose counts are kept on `today`.
+    pub fn oldest_kept_date(&self, today: Date) -> Date {
+        // A limit beyond the calendar means no limit.
+        let today = today.min(self.plausible_today.to_date());
+        let back = Span::new().try_days(self.keep_days);
+        back.and_then(|back| today.checked_sub(back))
+            .unwrap_or(Date::MIN)
+    }
 }
 
 /// The filter of a query; at most one.
@@ -164,7 +178,7 @@ impl ReportQuery {
         let today = now.to_zoned(zone.clone()).date();
 
         let (named, (from, to)) = parse_range(&asked, today, i64::from(rules.keep_days))?;
-        let oldest = oldest_kept_date(today, rules.keep_days);
+        let oldest = rules.oldest_kept_date(today);
         let (from, to) = (from.max(oldest), to);
         if to < oldest {
             return Err(days_not_kept(oldest, rules.keep_days));
@@ -296,14 +310,6 @@ impl ReportFilter {
     }
 }
 
-/// The first day whose counts are kept for `keep_days` on `today`.
-pub fn oldest_kept_date(today: Date, keep_days: u32) -> Date {
-    // A limit beyond the calendar means no limit.
-    let back = Span::new().try_days(keep_days);
-    back.and_then(|back| today.checked_sub(back))
-        .unwrap_or(Date::MIN)
-}
-
 /// The answer to a question about days that are no longer kept.
 fn days_not_kept(oldest: Date, keep_days: u32) -> Problem {
     parameter_problem(
@@ -410,6 +416,7 @@ mod tests {
     const RULES: ReportLimits = ReportLimits {
         k: 5,
         keep_days: 761,
+        plausible_today: Day::from_number(u16::MAX),
     };
 
     fn question(from: &str, to: &str, today: &str) -> ReportQuery {

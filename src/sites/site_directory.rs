@@ -1,13 +1,14 @@
 //! The rules in force: the configuration's and the registry's, replaced as a whole when the
 //! registry changes.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::site_names::SiteNames;
 use super::site_resolver::SiteResolver;
-use crate::calendar::ZoneTable;
+use crate::calendar::{Day, ZoneTable};
 use crate::config::{
     Config, ConsentBasis, MAX_EXEMPT_RETENTION_DAYS, MAX_KEEP_DAYS, MemoryBudget, ProfileRule,
     RegisteredSites, RetentionPolicy, SiteRule,
@@ -22,6 +23,8 @@ pub struct SiteDirectory {
     keep_days: u32,
     max_keep_days: u32,
     retention: ArcSwap<RetentionPolicy>,
+    /// See [`SiteDirectory::plausible_today`].
+    plausible_today: AtomicU16,
     registered: Mutex<Arc<RegisteredSites>>,
     names: SiteNames,
 }
@@ -52,6 +55,7 @@ impl SiteDirectory {
                 _ => MAX_KEEP_DAYS,
             },
             retention: ArcSwap::from_pointee(retention),
+            plausible_today: AtomicU16::new(u16::MAX),
             registered: Mutex::default(),
             names,
         }
@@ -71,6 +75,18 @@ impl SiteDirectory {
     /// those that were read last.
     pub fn retention_policy_with(&self, registered: &RegisteredSites) -> RetentionPolicy {
         RetentionPolicy::new(self.keep_days, &self.profiles, &self.sites, registered)
+    }
+
+    /// The latest day that today can be according to the counts, by which retention judges where the
+    /// clock is ahead of it; the end of the calendar where the clock agrees.
+    pub fn plausible_today(&self) -> Day {
+        Day::from_number(self.plausible_today.load(Ordering::Relaxed))
+    }
+
+    /// Replaces it; `None` where the clock agrees.
+    pub fn set_plausible_today(&self, bound: Option<Day>) {
+        let number = bound.map_or(u16::MAX, Day::as_number);
+        self.plausible_today.store(number, Ordering::Relaxed);
     }
 
     /// The longest time that a site's counts can be kept, in days.

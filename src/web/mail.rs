@@ -72,7 +72,7 @@ async fn get_mail_report(request: HttpRequest, site: web::Data<AppState>) -> Htt
             (SiteId::PLATFORM, &mail_time_zone(&site)),
             asked,
             site.clock.now(),
-            site.report_limits,
+            site.platform_report_limits(),
         )?;
         closed = question.is_closed();
         let store = site

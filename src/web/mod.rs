@@ -44,6 +44,7 @@ use tokio::sync::watch;
 
 use crate::calendar::Millis;
 use crate::clock::Clock;
+use crate::config::RetentionPolicy;
 use crate::event::Problem;
 use crate::flush;
 use crate::health::HealthMonitor;
@@ -73,8 +74,8 @@ pub struct AppState {
     pub mail: Option<Arc<MailService>>,
     /// Sessions, logins and permissions.
     pub auth: AuthState,
-    /// Limits that apply to every report.
-    pub report_limits: ReportLimits,
+    /// Minimum number of visitors of a value that is named (`report.k`).
+    pub report_k: u32,
     /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
     /// The store; empty until it is opened.
@@ -116,9 +117,20 @@ pub struct AppState {
 impl AppState {
     /// Limits of the reports of one site.
     pub(crate) fn site_report_limits(&self, name: &str) -> ReportLimits {
+        self.report_limits(|policy| policy.keep_days(name))
+    }
+
+    /// Limits of the reports of the platform.
+    pub(crate) fn platform_report_limits(&self) -> ReportLimits {
+        self.report_limits(RetentionPolicy::default_days)
+    }
+
+    fn report_limits(&self, keep_days: impl Fn(&RetentionPolicy) -> u32) -> ReportLimits {
+        let directory = &self.registry.directory;
         ReportLimits {
-            keep_days: self.registry.directory.retention_policy().keep_days(name),
-            ..self.report_limits
+            k: self.report_k,
+            keep_days: keep_days(&directory.retention_policy()),
+            plausible_today: directory.plausible_today(),
         }
     }
 

@@ -19,7 +19,6 @@ use crate::calendar::Day;
 use crate::config::is_site_name;
 use crate::event::{Problem, minor_digits};
 use crate::http::problem_response;
-use crate::report::oldest_kept_date;
 use crate::store::{VoidRequest, VoidRow};
 
 const MAX_BODY_BYTES: usize = 8192;
@@ -82,8 +81,8 @@ async fn list_voids(
     let rows = async {
         site.check_permission(&request, Permission::ReadSite(&name))?;
         let (id, zone) = find_site(&name, &site)?;
-        let days = site.site_report_limits(&name).keep_days;
-        let oldest = oldest_kept_date(site.today_in(&zone), days);
+        let limits = site.site_report_limits(&name);
+        let oldest = limits.oldest_kept_date(site.today_in(&zone));
         let mut voids = site.registry.list_voids(id).await?;
         voids.retain(|void| Day::from_number(void.to).to_date() >= oldest);
         Ok(json!({ "rows": voids.iter().map(void_row).collect::<Vec<Value>>() }))

@@ -57,7 +57,7 @@ fn build_platform_query(
         (SiteId::PLATFORM, &TimeZone::UTC),
         asked,
         site.clock.now(),
-        site.report_limits,
+        site.platform_report_limits(),
     )?;
     Ok((
         site.store

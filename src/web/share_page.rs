@@ -157,11 +157,9 @@ impl AppState {
             .with_attempt_limit(request, || Ok(keys.find_share_link(token)))?
             .ok_or_else(unknown_share)?;
         let (_, zone) = find_site(&share.site, self).map_err(|_| unknown_share())?;
-        let (today, days) = (
-            self.today_in(&zone),
-            self.site_report_limits(&share.site).keep_days,
-        );
-        if share.is_alive(today) && share.from >= report::oldest_kept_date(today, days) {
+        let today = self.today_in(&zone);
+        let limits = self.site_report_limits(&share.site);
+        if share.is_alive(today) && share.from >= limits.oldest_kept_date(today) {
             Ok(Arc::clone(share))
         } else {
             Err(unknown_share())

@@ -17,7 +17,6 @@ use crate::access::{AuditAction, ShareLink, has_chars, random_id};
 use crate::config::Secret;
 use crate::event::Problem;
 use crate::http::problem_response;
-use crate::report::oldest_kept_date;
 
 const MAX_BODY_BYTES: usize = 8192;
 /// Maximum number of characters of a name.
@@ -151,7 +150,7 @@ impl AppState {
         if new.to >= today {
             return Err(bad_value("to must be a day that is over"));
         }
-        let oldest = oldest_kept_date(today, self.site_report_limits(name).keep_days);
+        let oldest = self.site_report_limits(name).oldest_kept_date(today);
         if new.from < oldest {
             return Err(bad_value(format!(
                 "from must be {oldest} or later: earlier days are not kept"
