@@ -83,8 +83,8 @@ impl HealthMonitor {
             away_since: AtomicI64::new(parts.clock.now()),
             sources: parts,
             bounds: HealthBounds {
-                store_secs: config.store_away_secs,
-                publication_secs: config.publication_late_secs,
+                store_secs: config.store_unavailable_secs,
+                publication_secs: config.publication_overdue_secs,
             },
             check_every: Duration::from_secs(config.store_check_secs),
             draining: AtomicBool::new(false),
@@ -122,7 +122,7 @@ impl HealthMonitor {
             away_secs: (away_since != STORE_ANSWERS)
                 .then(|| millis_to_secs(now.saturating_sub(away_since))),
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
-            late_secs: self.sources.publisher_stats.late_secs(now),
+            publication_overdue_secs: self.sources.publisher_stats.overdue_secs(now),
             clock_ahead: self.sources.clock.ahead_millis(),
             now,
         };
@@ -205,7 +205,7 @@ struct HealthInputs {
     away_secs: Option<u64>,
     /// Age of the oldest segment if it is overdue, else 0.
     overdue_secs: u64,
-    late_secs: u64,
+    publication_overdue_secs: u64,
     /// Milliseconds by which the system's clock is ahead after a jump.
     clock_ahead: Millis,
     now: Millis,
@@ -224,7 +224,7 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
         (facts.overdue_secs > 0, "segments_overdue"),
         (
             facts.away_secs.is_some_and(|secs| secs > bounds.store_secs),
-            "store_away",
+            "store_unavailable",
         ),
     ]);
     let clock = first(&[
@@ -232,12 +232,12 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
         (facts.clock_ahead != 0, "clock_jumped"),
     ]);
     let reach = if facts.away_secs.is_some() {
-        "away_within_bound"
+        "unavailable_within_bound"
     } else {
         "answers"
     };
-    let published = if facts.late_secs > 0 {
-        "late_within_bound"
+    let published = if facts.publication_overdue_secs > 0 {
+        "overdue_within_bound"
     } else {
         "on_time"
     };
@@ -254,7 +254,8 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
         HealthCheck::new(
             "publication",
             published,
-            (facts.late_secs > bounds.publication_secs).then_some("publication_late"),
+            (facts.publication_overdue_secs > bounds.publication_secs)
+                .then_some("publication_overdue"),
         ),
         HealthCheck::new("clock", "sane", clock),
     ]
@@ -278,7 +279,7 @@ mod tests {
             overdue_keys: 0,
             away_secs: None,
             overdue_secs: 0,
-            late_secs: 0,
+            publication_overdue_secs: 0,
             clock_ahead: 0,
             now: MIN_CLOCK_MILLIS,
         }
@@ -324,13 +325,13 @@ mod tests {
                 |facts| facts.away_secs = Some(100),
                 "store",
                 true,
-                "away_within_bound",
+                "unavailable_within_bound",
             ),
             (
                 |facts| facts.away_secs = Some(101),
                 "store",
                 false,
-                "store_away",
+                "store_unavailable",
             ),
             (
                 |facts| facts.overdue_secs = 302_401,
@@ -339,16 +340,16 @@ mod tests {
                 "segments_overdue",
             ),
             (
-                |facts| facts.late_secs = 200,
+                |facts| facts.publication_overdue_secs = 200,
                 "publication",
                 true,
-                "late_within_bound",
+                "overdue_within_bound",
             ),
             (
-                |facts| facts.late_secs = 201,
+                |facts| facts.publication_overdue_secs = 201,
                 "publication",
                 false,
-                "publication_late",
+                "publication_overdue",
             ),
             (
                 |facts| facts.clock_ahead = -2_001,

@@ -4,7 +4,7 @@
 //! because hits do not wait for it.
 //!
 //! Stop: report "not ready" for `server.drain_secs`, close the port, finish requests in progress,
-//! close open visits, close the segment, and send the closed segments, within `server.stop_secs`.
+//! close open visits, close the segment, and send the closed segments, within `server.shutdown_secs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,7 +95,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         stopping: site.stopping.clone(),
     };
     let ledger = consent_service.ledger.clone();
-    let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
+    let (journal, shutdown_secs) = (site.journal.clone(), config.server.shutdown_secs);
     let site_publisher = Arc::clone(&site.publisher);
     let files = ReloadableFiles {
         enricher,
@@ -167,7 +167,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         return failure;
     }
 
-    let limit = Duration::from_secs(stop_secs);
+    let limit = Duration::from_secs(shutdown_secs);
     kill_after(limit + STOP_GRACE);
     let deadline = Instant::now() + limit;
     stop.send_replace(true);
@@ -179,7 +179,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         let _ = serving.await;
     };
     if timeout_at(deadline, closed).await.is_err() {
-        tracing::warn!("connections were still open at the end of server.stop_secs");
+        tracing::warn!("connections were still open at the end of server.shutdown_secs");
     }
 
     site.release_clicks(Millis::MAX);
@@ -189,7 +189,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
             .context("the writer stopped early")?
             .context("the journal failed"),
         Err(_) => Err(anyhow::anyhow!(
-            "the journal could not be closed within server.stop_secs; acknowledged hits are in it and are read at the next start"
+            "the journal could not be closed within server.shutdown_secs; acknowledged hits are in it and are read at the next start"
         )),
     };
 
@@ -201,7 +201,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     {
         Ok(ended) => ended?.context("the ledger did not close in order"),
         Err(_) => Err(anyhow::anyhow!(
-            "the ledger could not be closed within server.stop_secs"
+            "the ledger could not be closed within server.shutdown_secs"
         )),
     };
 
@@ -240,7 +240,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     Ok(())
 }
 
-/// Time that a stop may take beyond `server.stop_secs` before the process kills itself.
+/// Time that a stop may take beyond `server.shutdown_secs` before the process kills itself.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Kills the process after `limit`, so that the deadline holds even if a disk or a library blocks a
@@ -258,7 +258,7 @@ fn kill_after(limit: Duration) {
         .name("deadline".into())
         .spawn(kill)
     {
-        tracing::warn!(%error, "the end of server.stop_secs is not enforced");
+        tracing::warn!(%error, "the end of server.shutdown_secs is not enforced");
     }
 }
 
@@ -367,7 +367,7 @@ fn build_parts(
         store: Arc::clone(&slot),
         publisher_stats: publisher.stats(),
     };
-    let deadline = Duration::from_millis(config.limits.read_millis);
+    let deadline = Duration::from_millis(config.limits.read_timeout_millis);
     let ingest = web::Data::new(IngestService {
         clock: clock.clone(),
         directory,
@@ -386,7 +386,7 @@ fn build_parts(
         aggregator_limits: AggregatorLimits::from_config(config),
         visit_cookie_prefix: IngestService::visit_cookie_prefix(config),
         max_body_bytes: config.limits.body_bytes,
-        max_batch_hits: config.limits.batch_hits,
+        max_hits: config.limits.hits_per_beacon,
         max_header_fields: config.limits.headers,
         max_header_bytes: config.limits.header_bytes,
         max_amount: config.limits.max_amount,
@@ -445,7 +445,7 @@ fn build_parts(
             TrustedProxies::new(&config.proxy.trusted),
         )),
         body_deadline: deadline,
-        response_deadline: Duration::from_millis(config.limits.answer_millis),
+        response_deadline: Duration::from_millis(config.limits.response_timeout_millis),
         serves_sample: config.sample.enabled,
         route_prefix: config.server.prefix.clone(),
         promises: pages::ConfiguredPromises::from_config(config),
@@ -610,13 +610,13 @@ pub(crate) fn store_options(config: &Config) -> StoreOptions {
         limits: EngineLimits {
             server_memory: store.memory_bytes,
             query_memory: store.query_memory_bytes,
-            query_seconds: store.query_secs,
+            query_seconds: store.query_timeout_secs,
             connections: store.connections,
             bi_users: config.bi_port.is_enabled().then(|| BiUsers {
                 count: config.bi_port.tokens,
                 database: store.database.clone(),
                 query_memory: config.bi_port.query_memory_bytes,
-                query_seconds: config.bi_port.query_secs,
+                query_seconds: config.bi_port.query_timeout_secs,
                 result_rows: config.bi_port.result_rows,
                 queries: config.bi_port.queries,
             }),

@@ -84,7 +84,11 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         true,
         "Hits answered 202 after their counts were on disk, including repeated ones",
     ),
-    ("footfall_batches_total", true, "Batches written and synced"),
+    (
+        "footfall_write_batches_total",
+        true,
+        "Batches written and synced",
+    ),
     (
         "footfall_journal_bytes_total",
         true,
@@ -101,7 +105,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Bytes of segments on disk, including the reserved space of the open one",
     ),
     (
-        "footfall_journal_damaged_total",
+        "footfall_journal_damaged_frames_total",
         true,
         "Damaged frames found in the journal at the last start",
     ),
@@ -151,37 +155,37 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Visitors of the current days",
     ),
     (
-        "footfall_over_cap_visitors_total",
+        "footfall_over_limit_visitors_total",
         true,
         "Hits counted without their visitor, because limits.visitors is reached",
     ),
     (
-        "footfall_over_cap_grants_total",
+        "footfall_over_limit_grants_total",
         true,
         "Hits counted without their visitor, because their grant reached limits.visitors_per_grant",
     ),
     (
-        "footfall_over_cap_values_total",
+        "footfall_over_limit_values_total",
         true,
         "Texts counted as (other), because a limit of distinct values is reached",
     ),
     (
-        "footfall_over_cap_sites_total",
+        "footfall_over_limit_sites_total",
         true,
         "Hits counted under the site (other), because limits.sites is reached",
     ),
     (
-        "footfall_over_cap_ids_total",
+        "footfall_over_limit_ids_total",
         true,
         "Hit ids not recorded, because limits.hit_ids is reached",
     ),
     (
-        "footfall_mails_total",
+        "footfall_mail_actions_total",
         true,
         "Openings and clicks of mails whose counts are on disk",
     ),
     (
-        "footfall_mails_lost_total",
+        "footfall_mail_actions_lost_total",
         true,
         "Openings and clicks that were answered but not counted, because the journal or the store did not take them",
     ),
@@ -201,12 +205,12 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Publications that failed; each is retried",
     ),
     (
-        "footfall_publication_last_success_seconds",
+        "footfall_publication_last_success_timestamp_seconds",
         false,
         "Unix time of the last publication, 0 before the first",
     ),
     (
-        "footfall_publication_late_seconds",
+        "footfall_publication_overdue_seconds",
         false,
         "Seconds that the oldest day or hour that is due has waited, else 0",
     ),
@@ -216,17 +220,17 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Consent choices that were recorded",
     ),
     (
-        "footfall_ledger_refused_total",
+        "footfall_ledger_rejected_total",
         true,
         "Consent choices that were rejected, because ledger.acts_per_hour is reached",
     ),
     (
-        "footfall_wrong_tokens_total",
+        "footfall_invalid_tokens_total",
         true,
         "Invalid bearer tokens, share links and handovers",
     ),
     (
-        "footfall_tokens_refused_total",
+        "footfall_tokens_unverified_total",
         true,
         "Tokens answered 429 without verification, because their network sent too many invalid ones",
     ),
@@ -236,15 +240,15 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Open event streams of dashboards",
     ),
     (
-        "footfall_streams_refused_total",
+        "footfall_streams_rejected_total",
         true,
-        "Event streams rejected, because server.max_streams, limits.session_streams or limits.network_streams is reached",
+        "Event streams rejected, because server.max_streams, limits.streams_per_session or limits.streams_per_network is reached",
     ),
     ("footfall_connections", false, "Open connections"),
     (
-        "footfall_connections_refused_total",
+        "footfall_connections_rejected_total",
         true,
-        "Connections closed at once, because server.network_connections is reached",
+        "Connections closed at once, because server.connections_per_network is reached",
     ),
     (
         "footfall_malformed_requests_total",
@@ -261,7 +265,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         false,
         "Bytes of the tables, as the store reports them",
     ),
-    ("footfall_refusals_total", true, "Hits dropped, by reason"),
+    ("footfall_drops_total", true, "Hits dropped, by reason"),
 ];
 
 /// The only gauge that can be negative; in seconds.
@@ -271,13 +275,13 @@ const CLOCK_AHEAD_METRIC: &str = "footfall_clock_ahead_seconds";
 /// `streams`.
 pub struct AccessCounts {
     /// Tokens, share links and handovers that were not valid.
-    pub wrong_tokens: u64,
+    pub invalid_tokens: u64,
     /// Attempts answered 429 unverified, because their network had sent too many invalid ones.
-    pub tokens_refused: u64,
+    pub tokens_unverified: u64,
     /// Open event streams.
     pub streams: u64,
     /// Event streams rejected by a limit.
-    pub streams_refused: u64,
+    pub streams_rejected: u64,
     /// Open and rejected connections, and malformed requests.
     pub connections: ConnectionStats,
 }
@@ -363,13 +367,13 @@ impl MetricsRenderer {
             read(&self.publisher_stats.lots),
             read(&self.publisher_stats.failures),
             read(&self.publisher_stats.last_success_secs),
-            Some(self.publisher_stats.late_secs(times.now)),
+            Some(self.publisher_stats.overdue_secs(times.now)),
             read(&self.ledger_stats.recorded_acts),
             read(&self.ledger_stats.rejected_acts),
-            Some(doors.wrong_tokens),
-            Some(doors.tokens_refused),
+            Some(doors.invalid_tokens),
+            Some(doors.tokens_unverified),
             Some(doors.streams),
-            Some(doors.streams_refused),
+            Some(doors.streams_rejected),
             Some(doors.connections.open),
             Some(doors.connections.rejected),
             Some(doors.connections.malformed),
@@ -386,7 +390,7 @@ impl MetricsRenderer {
             }
             metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead_millis as f64 / 1000.0);
             for (reason, total) in DropReason::ALL.into_iter().zip(self.drop_counters.totals()) {
-                metrics::counter!("footfall_refusals_total", "reason" => reason.name())
+                metrics::counter!("footfall_drops_total", "reason" => reason.name())
                     .absolute(total);
             }
         });

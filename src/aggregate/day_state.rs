@@ -33,7 +33,7 @@ const FORGOTTEN_SITE: SiteId = SiteId::PLATFORM;
 /// Budgets that all current days share.
 pub(super) struct DayBudgets {
     visitors: SharedBudget,
-    touched_items: SharedBudget,
+    visitor_items: SharedBudget,
     sites: SharedBudget,
     texts: SharedBudget,
     text_bytes: SharedBudget,
@@ -43,7 +43,7 @@ impl DayBudgets {
     pub(super) fn new(caps: &AggregatorLimits) -> DayBudgets {
         DayBudgets {
             visitors: SharedBudget::new(caps.visitors),
-            touched_items: SharedBudget::new(caps.touched_items),
+            visitor_items: SharedBudget::new(caps.visitor_items),
             sites: SharedBudget::new(caps.sites),
             texts: SharedBudget::new(caps.texts),
             text_bytes: SharedBudget::new(caps.text_bytes),
@@ -57,7 +57,7 @@ impl DayState {
         let visit_caps = VisitLimits {
             gap_secs: caps.visit_gap_secs,
             visitor_budget: room.visitors.new_share(),
-            item_budget: room.touched_items.new_share(),
+            item_budget: room.visitor_items.new_share(),
             visitors_per_grant: caps.visitors_per_grant,
         };
 

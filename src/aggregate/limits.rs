@@ -13,7 +13,7 @@ pub struct AggregatorLimits {
     /// Visitors of one site that may share one grant.
     pub visitors_per_grant: u32,
     /// Pairs of a visitor and an item.
-    pub touched_items: usize,
+    pub visitor_items: usize,
     /// Sites.
     pub sites: usize,
     /// Distinct paths, and likewise links, events and script errors, of one site.
@@ -39,7 +39,7 @@ impl AggregatorLimits {
             visit_gap_secs: config.visitor.visit_gap_secs,
             visitors: memory.visitors,
             visitors_per_grant: limits.visitors_per_grant,
-            touched_items: memory.touched_items,
+            visitor_items: memory.visitor_items,
             sites: memory.sites,
             items_per_site: limits.items_per_site,
             values_per_site: limits.values_per_site,

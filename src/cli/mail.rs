@@ -30,7 +30,7 @@ pub enum MailSubcommand {
         /// The day the mail is sent; today by default.
         #[arg(long, value_name = "DATE")]
         batch: Option<Date>,
-        /// The last day its pixel and links work, inclusive; by default mail.life_days after the
+        /// The last day its pixel and links work, inclusive; by default mail.expiry_days after the
         /// batch.
         #[arg(long, value_name = "DATE")]
         expires: Option<Date>,

@@ -22,10 +22,10 @@ pub struct AccessConfig {
     pub password_hash_file: String,
     /// A session ends after this many seconds without use.
     #[garde(range(min = 60, max = 86_400))]
-    pub idle_secs: u32,
+    pub idle_timeout_secs: u32,
     /// A session ends after this many seconds in any case.
     #[garde(range(min = 300, max = 604_800))]
-    pub longest_secs: u32,
+    pub absolute_timeout_secs: u32,
     /// Maximum number of sessions at a time.
     #[garde(range(min = 1))]
     pub sessions: usize,

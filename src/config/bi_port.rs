@@ -27,7 +27,7 @@ pub struct BiPortConfig {
     pub query_memory_bytes: u64,
     /// Longest run time of a statement, in seconds. Grafana and Metabase ask for 60.
     #[garde(range(min = 1, max = 60))]
-    pub query_secs: u32,
+    pub query_timeout_secs: u32,
     /// Rows of one result.
     #[garde(range(min = 1000))]
     pub result_rows: u64,

@@ -47,10 +47,10 @@ string_enum! {
 string_enum! {
     /// Which visitors see the prompt again after a new version.
     pub enum RepromptScope {
-        AllVisitors = "ask_all",
+        AllVisitors = "always",
         /// Only visitors who chose before a purpose or a provider was added; account holders are
         /// notified.
-        PurposesAdded = "ask_grown",
+        PurposesAdded = "if_extended",
     }
 }
 
@@ -91,7 +91,7 @@ pub struct ConsentConfig {
     pub analytics_tier: String,
     /// Which visitors see the prompt again after a new version.
     #[garde(skip)]
-    pub on_version: RepromptScope,
+    pub reprompt: RepromptScope,
     /// Channels that notify of a new version.
     #[garde(skip)]
     pub notices: Vec<NoticeChannel>,

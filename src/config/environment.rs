@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use toml::Value;
 
 use super::error::ConfigError;
+use super::renamed_keys::RENAMED_KEYS;
 use super::schema::{ConfigSchema, find_similar};
 
 const VARIABLE_PREFIX: &str = "FOOTFALL_";
@@ -69,13 +70,14 @@ pub(super) fn read_variables(
             });
         };
         let Some(key) = name.to_str().and_then(|name| known.get(name)) else {
-            fail(
-                "",
-                format!(
+            let reason = match find_renamed_variable(&shown) {
+                Some(present) => format!("is now {present}"),
+                None => format!(
                     "there is no such variable; did you mean {}?",
                     suggest_variable(&shown, &known)
                 ),
-            );
+            };
+            fail("", reason);
             continue;
         };
         match parse_variable(text, key, schema) {
@@ -108,6 +110,14 @@ fn variable_name(key: &str) -> String {
         "{VARIABLE_PREFIX}_{}",
         key.to_ascii_uppercase().replace('.', "__")
     )
+}
+
+/// The variable of the present name, if `variable` is that of a former one.
+fn find_renamed_variable(variable: &str) -> Option<String> {
+    RENAMED_KEYS
+        .iter()
+        .find(|(former, _)| variable_name(former) == variable)
+        .map(|(_, present)| variable_name(present))
 }
 
 /// Ignores case, because `footfall__mail__enabled` is probably meant as a setting too.

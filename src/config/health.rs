@@ -10,8 +10,8 @@ pub struct HealthConfig {
     pub store_check_secs: u64,
     /// Seconds that the store may be away. Meanwhile, the journal keeps the counts.
     #[garde(range(min = 1, max = 604_800))]
-    pub store_away_secs: u64,
+    pub store_unavailable_secs: u64,
     /// Seconds that a day or hour that is due may wait for its publication.
     #[garde(range(min = 60, max = 604_800))]
-    pub publication_late_secs: u64,
+    pub publication_overdue_secs: u64,
 }

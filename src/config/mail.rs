@@ -44,7 +44,7 @@ pub struct MailConfig {
     pub http_targets: bool,
     /// Days that pixels and links work, unless the sign request sets another number.
     #[garde(range(min = 1, max = 1100))]
-    pub life_days: u32,
+    pub expiry_days: u32,
     /// Maximum number of link names, and of targets, of all mails of one template and batch day.
     #[garde(range(min = 1, max = 200))]
     pub links_per_template: u32,

@@ -18,7 +18,7 @@ const CONNECTION_BYTES: u64 = 9 << 10;
 const HEADER_BUFFER_GROWTH: u64 = 2;
 /// A hit that waits for the journal, with its texts. While a batch is written, the next one is
 /// collected, so there can be two batches.
-const WAITING_HIT_BYTES: u64 = 2 * 1200;
+const QUEUED_HIT_BYTES: u64 = 2 * 1200;
 /// How often the bytes of a segment are in memory: the open one and one that is being closed, each
 /// with totals and attributes.
 const SEGMENT_COPIES: u64 = 4;
@@ -51,13 +51,13 @@ pub struct MemoryBudget {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryCaps {
     pub visitors: usize,
-    pub touched_items: usize,
+    pub visitor_items: usize,
     pub sites: usize,
     pub texts: usize,
     pub text_bytes: usize,
     pub hit_ids: usize,
     pub networks: usize,
-    pub waiting_hits: usize,
+    pub queued_hits: usize,
     pub connections: usize,
 }
 
@@ -124,7 +124,7 @@ impl MemoryBudget {
             } else {
                 visitors
             },
-            touched_items: cap(limits.touched_items, 300),
+            visitor_items: cap(limits.visitor_items, 300),
             sites: cap(limits.sites, 20),
             texts: if limits.texts > 0 {
                 limits.texts
@@ -134,7 +134,7 @@ impl MemoryBudget {
             text_bytes,
             hit_ids: cap(limits.hit_ids, 75),
             networks: cap(limits.networks, 25),
-            waiting_hits: cap(limits.waiting_hits, 4),
+            queued_hits: cap(limits.queued_hits, 4),
             connections: if config.server.max_connections > 0 {
                 config.server.max_connections
             } else {
@@ -156,7 +156,7 @@ impl MemoryBudget {
         // One table at a time grows. Meanwhile, it has its old slots and the new ones.
         let growing = [
             table_bytes(caps.visitors, 16),
-            table_bytes(caps.touched_items, 12),
+            table_bytes(caps.visitor_items, 12),
             table_bytes(caps.hit_ids, 8),
         ];
         let growing = growing.into_iter().max().unwrap_or(0) / 2;
@@ -180,9 +180,9 @@ impl MemoryBudget {
                 caps.connections as u64 * connection,
             ),
             entry(
-                "limits.waiting_hits",
-                caps.waiting_hits,
-                caps.waiting_hits as u64 * WAITING_HIT_BYTES,
+                "limits.queued_hits",
+                caps.queued_hits,
+                caps.queued_hits as u64 * QUEUED_HIT_BYTES,
             ),
             part(
                 "journal.segment_bytes",
@@ -190,9 +190,9 @@ impl MemoryBudget {
             ),
             entry("limits.visitors", caps.visitors, visitors),
             entry(
-                "limits.touched_items",
-                caps.touched_items,
-                table_bytes(caps.touched_items, 12),
+                "limits.visitor_items",
+                caps.visitor_items,
+                table_bytes(caps.visitor_items, 12),
             ),
             entry("limits.sites", caps.sites, sites),
             entry("limits.texts", caps.texts, 0),

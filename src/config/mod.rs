@@ -23,6 +23,7 @@ mod load;
 mod mail;
 mod memory;
 mod platform;
+mod renamed_keys;
 mod retention_policy;
 mod schema;
 mod secret;

@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use super::builtin::DEFAULTS;
 use super::error::is_within;
+use super::renamed_keys::find_renamed_key;
 
 /// An entry of each list of tables, with every key it can have.
 const SAMPLE_ENTRIES: &str = r#"
@@ -181,7 +182,8 @@ impl ConfigSchema {
             };
             let Some(expected) = model.get(&name) else {
                 table.remove(&name);
-                say(key, unknown_key_reason(&name, model));
+                let reason = unknown_key_reason(&key, &name, model);
+                say(key, reason);
                 continue;
             };
 
@@ -335,7 +337,12 @@ fn sample_table(sample: &Value) -> &Table {
         .expect("a sample is one table")
 }
 
-fn unknown_key_reason(name: &str, model: &Table) -> String {
+/// Why `key` is not accepted. `name` is its last part, `model` the table it is in.
+fn unknown_key_reason(key: &str, name: &str, model: &Table) -> String {
+    if let Some(present) = find_renamed_key(key) {
+        return format!("is now {present}");
+    }
+
     let accepted = model
         .keys()
         .map(String::as_str)

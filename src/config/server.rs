@@ -25,7 +25,7 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Maximum number of open connections of one /24 or /48; trusted proxies are exempt.
     #[garde(range(min = 1, max = 1_000_000))]
-    pub network_connections: usize,
+    pub connections_per_network: usize,
     /// Maximum number of open event streams of dashboards.
     #[garde(range(max = 100_000))]
     pub max_streams: usize,
@@ -38,7 +38,7 @@ pub struct ServerConfig {
     /// Seconds that a stop may take. Segments that are not sent by then stay in the journal for the
     /// next start.
     #[garde(range(min = 1, max = 3600))]
-    pub stop_secs: u64,
+    pub shutdown_secs: u64,
 }
 
 /// `[proxy]`: trusted reverse proxies.
@@ -59,7 +59,7 @@ pub struct LimitsConfig {
     pub body_bytes: usize,
     /// Maximum number of hits in one body.
     #[garde(range(min = 1, max = 20))]
-    pub batch_hits: usize,
+    pub hits_per_beacon: usize,
     /// Maximum number of header fields of a request.
     #[garde(range(min = 8, max = 96))]
     pub headers: usize,
@@ -68,14 +68,14 @@ pub struct LimitsConfig {
     pub header_bytes: usize,
     /// Milliseconds for the complete header, and again for the complete body.
     #[garde(range(min = 100, max = 9_500))]
-    pub read_millis: u64,
+    pub read_timeout_millis: u64,
     /// A client that reads nothing of its response for this many milliseconds, or not all of it
     /// within six times as long, is disconnected.
     #[garde(range(min = 100, max = 600_000))]
-    pub write_millis: u64,
+    pub write_timeout_millis: u64,
     /// Milliseconds for reports and metrics; later ones are answered 503.
     #[garde(range(min = 100, max = 600_000))]
-    pub answer_millis: u64,
+    pub response_timeout_millis: u64,
     /// Hits per second of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_hits_per_sec: u32,
@@ -100,17 +100,17 @@ pub struct LimitsConfig {
     /// Invalid tokens per minute of one /24 or /48: bearer tokens, share links, handovers. Beyond
     /// it, the network's tokens are not verified.
     #[garde(range(min = 1))]
-    pub network_wrong_tokens_per_min: u32,
+    pub network_invalid_tokens_per_min: u32,
     /// Invalid tokens per minute of all networks. Beyond it, tokens of networks with an invalid one
     /// in that minute are not verified.
     #[garde(range(min = 1))]
-    pub wrong_tokens_per_min: u32,
+    pub invalid_tokens_per_min: u32,
     /// Maximum number of event streams of one session or API token.
     #[garde(range(min = 1))]
-    pub session_streams: usize,
+    pub streams_per_session: usize,
     /// Maximum number of event streams of one /24 or /48.
     #[garde(range(min = 1))]
-    pub network_streams: usize,
+    pub streams_per_network: usize,
     /// Largest amount of one event, in euros or as much in another currency; a site may have a
     /// bound of its own. Events over it are counted without their amount.
     #[garde(range(min = 1, max = 1_000_000_000))]
@@ -124,7 +124,7 @@ pub struct LimitsConfig {
     pub networks: usize,
     /// Hits that may wait for the journal; beyond it, they are answered 503.
     #[garde(skip)]
-    pub waiting_hits: usize,
+    pub queued_hits: usize,
     /// Maximum number of visitors of all days that are not over. Beyond it, hits count but their
     /// visitors do not.
     #[garde(custom(validate_entry_cap))]
@@ -135,7 +135,7 @@ pub struct LimitsConfig {
     pub visitors_per_grant: u32,
     /// Maximum number of pairs of a visitor and an item, of all days that are not over.
     #[garde(custom(validate_entry_cap))]
-    pub touched_items: usize,
+    pub visitor_items: usize,
     /// Maximum number of sites with a hit, of all days that are not over; hits of others count
     /// under `(other)`.
     #[garde(skip)]

@@ -98,7 +98,7 @@ pub struct StoreConfig {
     pub query_memory_bytes: u64,
     /// Maximum run time of a query, in seconds.
     #[garde(range(min = 1, max = 600))]
-    pub query_secs: u32,
+    pub query_timeout_secs: u32,
     /// Connections of the embedded engine; each runs one statement at a time.
     #[garde(range(min = 1, max = 64))]
     pub connections: usize,

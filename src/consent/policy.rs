@@ -71,7 +71,7 @@ impl ConsentPolicy {
         proofs: GrantEvidence,
     ) -> ConsentPolicy {
         let consent = &config.consent;
-        let since = |tier: &str| match consent.on_version {
+        let since = |tier: &str| match consent.reprompt {
             RepromptScope::AllVisitors => consent.version,
             RepromptScope::PurposesAdded => asked(tier),
         };

@@ -66,7 +66,7 @@ impl SentCounts {
         for (reason, sent) in &self.dropped {
             let dropped = read_metric(
                 metrics,
-                &format!("footfall_refusals_total{{reason=\"{reason}\"}}"),
+                &format!("footfall_drops_total{{reason=\"{reason}\"}}"),
             );
             ensure!(
                 dropped == *sent,

@@ -39,8 +39,8 @@ impl TokenAttemptLimiter {
     /// Reads the limits per network and in total.
     pub fn new(limits: &LimitsConfig) -> TokenAttemptLimiter {
         TokenAttemptLimiter {
-            max_per_network: limits.network_wrong_tokens_per_min,
-            max_total: limits.wrong_tokens_per_min,
+            max_per_network: limits.network_invalid_tokens_per_min,
+            max_total: limits.invalid_tokens_per_min,
             window: Mutex::default(),
             failures: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -123,8 +123,8 @@ mod tests {
             .unwrap()
             .limits;
         (
-            limits.network_wrong_tokens_per_min,
-            limits.wrong_tokens_per_min,
+            limits.network_invalid_tokens_per_min,
+            limits.invalid_tokens_per_min,
         ) = (of_network, of_all);
         TokenAttemptLimiter::new(&limits)
     }

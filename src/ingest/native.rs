@@ -74,7 +74,7 @@ async fn accept_body(
             hits,
             places,
             mut unreadable,
-        } = wire::parse_body(&text, edge.max_batch_hits)?;
+        } = wire::parse_body(&text, edge.max_hits)?;
         let PseudonymizedHits {
             events,
             cookie,

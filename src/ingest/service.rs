@@ -52,7 +52,7 @@ pub struct IngestService {
     /// Maximum size of a body in bytes.
     pub max_body_bytes: usize,
     /// Maximum number of hits in one body.
-    pub max_batch_hits: usize,
+    pub max_hits: usize,
     /// Maximum number of header fields.
     pub max_header_fields: usize,
     /// Maximum size of the header in bytes.

@@ -1,4 +1,4 @@
-//! The native wire format: one JSON object, or an array of at most `limits.batch_hits`. Unknown
+//! The native wire format: one JSON object, or an array of at most `limits.hits_per_beacon`. Unknown
 //! keys are errors, so that a typo is noticed at the first attempt. An error concerns one hit; the
 //! others of its body are accepted.
 

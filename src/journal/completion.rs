@@ -23,7 +23,7 @@ const UNCERTAIN: u8 = 5;
 /// Why a hit was not counted. The response is 503 with `Retry-After`, except for the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CommitError {
-    /// The queue is full (`limits.waiting_hits`).
+    /// The queue is full (`limits.queued_hits`).
     QueueFull,
     /// The journal's disk is full, or `journal.max_bytes` is reached.
     DiskFull,

@@ -215,7 +215,7 @@ impl JournalWriter {
         }
         let (inbox, stats) = (
             Arc::new(HitQueue::new(
-                MemoryBudget::from_config(config).caps.waiting_hits,
+                MemoryBudget::from_config(config).caps.queued_hits,
             )),
             Arc::new(JournalStats::default()),
         );

@@ -28,7 +28,7 @@ pub struct LinkSigner {
     pub keys: MailKeys,
     templates: Vec<String>,
     allows_http: bool,
-    life_days: u32,
+    expiry_days: u32,
     /// Origin and path prefix of signed URLs.
     base_url: String,
 }
@@ -124,16 +124,16 @@ impl LinkSigner {
     /// `prefix` is the path prefix of the collector's routes.
     pub fn new(config: &MailConfig, prefix: &str, keys: MailKeys) -> LinkSigner {
         let base = format!("{}{prefix}", config.origin);
-        let (templates, http, life_days) = (
+        let (templates, http, expiry_days) = (
             config.templates.clone(),
             config.http_targets,
-            config.life_days,
+            config.expiry_days,
         );
         LinkSigner {
             keys,
             templates,
             allows_http: http,
-            life_days,
+            expiry_days,
             base_url: base,
         }
     }
@@ -212,7 +212,7 @@ impl LinkSigner {
         let expires = match order.expires {
             Some(day) if (batch..=later(MAX_LIFE_DAYS)?).contains(&day) => day,
             Some(_) => return Err(SignRequestError::Expires),
-            None => later(self.life_days as i32)?,
+            None => later(self.expiry_days as i32)?,
         };
         if expires < today {
             return Err(SignRequestError::Expired(expires));

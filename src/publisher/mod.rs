@@ -51,7 +51,7 @@ pub struct PublisherStats {
 
 impl PublisherStats {
     /// How long the oldest due unit has waited at `now`, in seconds; 0 if none is due.
-    pub fn late_secs(&self, now: Millis) -> u64 {
+    pub fn overdue_secs(&self, now: Millis) -> u64 {
         match self.due_since_secs.load(Ordering::Relaxed) {
             0 => 0,
             since => u64::try_from(now / 1000).unwrap_or(0).saturating_sub(since),

@@ -122,7 +122,7 @@ pub(super) fn build_consent_service(
         bi_gate: BiGate::new(config)
             .context("platform.token_key: not a key of platform.token_algorithm")?,
         route_prefix: config.server.prefix.clone(),
-        body_deadline: Duration::from_millis(config.limits.read_millis),
+        body_deadline: Duration::from_millis(config.limits.read_timeout_millis),
         clock: shared.clock,
         rate_limiters: shared.rates,
         registry: shared.registry,

@@ -30,7 +30,7 @@ const SEND_BUFFER_BYTES: u32 = 128 << 10;
 /// Time for a client to close a finished connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Seconds of a stop for open connections. Responses take less; the rest of `server.stop_secs` is
+/// Seconds of a stop for open connections. Responses take less; the rest of `server.shutdown_secs` is
 /// for writing and sending counts.
 const DRAIN_SECS: u64 = 5;
 
@@ -64,7 +64,7 @@ impl ConnectionLimits {
         // With any configuration, one network must leave capacity for others.
         ConnectionLimits {
             total: all,
-            per_network: config.server.network_connections.min((all / 2).max(1)),
+            per_network: config.server.connections_per_network.min((all / 2).max(1)),
         }
     }
 }
@@ -112,9 +112,9 @@ where
     let address = listener.local_addr().unwrap_or(listen);
     let (keep_alive, read) = (
         config.server.keep_alive_secs,
-        Duration::from_millis(config.limits.read_millis),
+        Duration::from_millis(config.limits.read_timeout_millis),
     );
-    let stalled = Duration::from_millis(config.limits.write_millis);
+    let stalled = Duration::from_millis(config.limits.write_timeout_millis);
     let patience = WriteTimeouts {
         idle: stalled,
         total: stalled * 6,
@@ -124,7 +124,7 @@ where
     let builder = ServerBuilder::new()
         .workers(workers)
         .max_concurrent_connections((room.total / workers).max(1))
-        .shutdown_timeout(DRAIN_SECS.min(config.server.stop_secs.div_ceil(2)))
+        .shutdown_timeout(DRAIN_SECS.min(config.server.shutdown_secs.div_ceil(2)))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {

@@ -81,8 +81,8 @@ impl AuthState {
             rate_limiters: rates,
             token_attempts: TokenAttemptLimiter::new(&config.limits),
             sessions: SessionTable::new(
-                millis(access.idle_secs),
-                millis(access.longest_secs),
+                millis(access.idle_timeout_secs),
+                millis(access.absolute_timeout_secs),
                 access.sessions,
             ),
             passwords: PasswordChecker::default(),
@@ -92,7 +92,7 @@ impl AuthState {
             allows_operator_handover: access.handover_operator,
             share_k: config.report.share_k.max(config.report.k),
             cookie_signer: CookieSigner::default(),
-            unlock_millis: millis(access.longest_secs),
+            unlock_millis: millis(access.absolute_timeout_secs),
         })
     }
 

@@ -38,7 +38,7 @@ impl ConfiguredPromises {
                 "version": config.consent.version,
                 "effective_date": config.policy.effective_date,
                 "tiers": config.consent.tiers,
-                "on_version": config.consent.on_version,
+                "reprompt": config.consent.reprompt,
                 "cookie": config.consent.cookie.name,
                 "cookie_secs": config.consent.cookie.max_age_secs,
             },
@@ -55,7 +55,7 @@ impl ConfiguredPromises {
             "mail": {
                 "enabled": config.mail.enabled,
                 "mode": config.mail.mode,
-                "life_days": config.mail.life_days,
+                "expiry_days": config.mail.expiry_days,
                 "message_days": config.mail.message_days,
             },
         }))
@@ -105,8 +105,8 @@ impl AppState {
         set("publication", "last", json!(last));
         set(
             "publication",
-            "late_secs",
-            published.late_secs(self.clock.now()).into(),
+            "overdue_secs",
+            published.overdue_secs(self.clock.now()).into(),
         );
         set(
             "publication",

@@ -19,7 +19,7 @@ use super::health::close_while_draining;
 use crate::event::Problem;
 use crate::http::problem_response;
 
-/// Responds 503 after `limits.answer_millis`.
+/// Responds 503 after `limits.response_timeout_millis`.
 ///
 /// # Errors
 ///

@@ -26,16 +26,16 @@ pub async fn get_metrics(request: HttpRequest, site: web::Data<AppState>) -> Htt
         None => None,
     };
 
-    let ((wrong_tokens, tokens_refused), (streams, streams_refused)) = (
+    let ((invalid_tokens, tokens_unverified), (streams, streams_rejected)) = (
         site.auth.token_attempts.failure_totals(),
         site.streams.stream_totals(),
     );
     let connected = site.connections.connection_stats();
     let doors = AccessCounts {
-        wrong_tokens,
-        tokens_refused,
+        invalid_tokens,
+        tokens_unverified,
         streams,
-        streams_refused,
+        streams_rejected,
         connections: connected,
     };
     let clamped = site

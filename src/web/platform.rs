@@ -157,7 +157,7 @@ async fn get_platform_health(request: HttpRequest, site: web::Data<AppState>) ->
             "clock_ahead_secs": site.clock.ahead_millis() / 1000,
             "journal": {
                 "bytes": journal.folder.total_bytes(),
-                "most_bytes": site.journal_max_bytes,
+                "max_bytes": site.journal_max_bytes,
                 "segments": waiting.segments,
                 "full": read(&stats.full) == 1,
                 "damaged": journal.recovered.damaged,
@@ -173,11 +173,11 @@ async fn get_platform_health(request: HttpRequest, site: web::Data<AppState>) ->
                 "units": read(&publication.units),
                 "failures": read(&publication.failures),
                 "last_success_secs": read(&publication.last_success_secs),
-                "late_secs": publication.late_secs(site.clock.now()),
+                "overdue_secs": publication.overdue_secs(site.clock.now()),
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),
-            "over_caps": read(&stats.overflow_visitors) + read(&stats.overflow_grants) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_ids),
+            "over_limits": read(&stats.overflow_visitors) + read(&stats.overflow_grants) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_ids),
         })
     });
     json_response(&request, false, answer).await

@@ -47,8 +47,8 @@ impl StreamLimiter {
     pub fn new(config: &Config) -> StreamLimiter {
         StreamLimiter {
             max_total: config.server.max_streams,
-            max_per_holder: config.limits.session_streams,
-            max_per_network: config.limits.network_streams,
+            max_per_holder: config.limits.streams_per_session,
+            max_per_network: config.limits.streams_per_network,
             open: Mutex::default(),
             rejected: AtomicU64::new(0),
         }
@@ -144,7 +144,10 @@ mod tests {
         let mut config =
             crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
         config.server.max_streams = most;
-        (config.limits.session_streams, config.limits.network_streams) = (of_holder, of_network);
+        (
+            config.limits.streams_per_session,
+            config.limits.streams_per_network,
+        ) = (of_holder, of_network);
         Arc::new(StreamLimiter::new(&config))
     }
 

@@ -155,7 +155,7 @@ fn parse_limit(request: &HttpRequest) -> Result<usize, Problem> {
 
 fn audit_row(row: AuditRow) -> Value {
     let at = Timestamp::from_millisecond(row.millis).unwrap_or_default();
-    json!({"at": at.to_string(), "who": row.who, "act": row.act, "what": row.what})
+    json!({"at": at.to_string(), "actor": row.who, "action": row.act, "target": row.what})
 }
 
 impl AppState {

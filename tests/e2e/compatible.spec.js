@@ -133,7 +133,7 @@ const read = async (collector, site = "mia") => {
 
 const refusals = async (collector, reason) => {
   const page = await (await fetch(collector.page("/metrics"))).text();
-  return Number(new RegExp(`footfall_refusals_total\\{reason="${reason}"\\} (\\d+)`).exec(page)[1]);
+  return Number(new RegExp(`footfall_drops_total\\{reason="${reason}"\\} (\\d+)`).exec(page)[1]);
 };
 
 const rows = (report, subject) =>

@@ -109,12 +109,12 @@ const HEALTH = {
   started: `${YESTERDAY}T10:00:00Z`,
   store: "embedded",
   store_ready: true,
-  journal: { bytes: 123456789, most_bytes: 9999999999, segments: 12, full: false, damaged: 0 },
+  journal: { bytes: 123456789, max_bytes: 9999999999, segments: 12, full: false, damaged: 0 },
   flush: { segments: 1, rows: 1, failures: 0, quarantined: 0, overdue_secs: 0 },
-  publication: { units: 1, failures: 0, last_success_secs: 1, late_secs: 0 },
+  publication: { units: 1, failures: 0, last_success_secs: 1, overdue_secs: 0 },
   hits: 123456789,
   visitors: 1234567,
-  over_caps: 0,
+  over_limits: 0,
 };
 
 const everything = (answers) =>

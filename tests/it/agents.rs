@@ -123,7 +123,7 @@ fn people_in_the_browsers_of_apps_are_counted_under_the_app_and_its_preview_is_n
         people.len() * EACH
     );
     assert_eq!(
-        server.metric(r#"footfall_refusals_total{reason="not_a_view"}"#),
+        server.metric(r#"footfall_drops_total{reason="not_a_view"}"#),
         (robots.len() * EACH) as u64
     );
     let mut browsers: BTreeMap<String, u64> = BTreeMap::new();
@@ -241,7 +241,7 @@ fn hits_from_networks_of_data_centres_are_dropped_where_a_file_names_them() {
         Server::start_with(SITES, &[named.as_str()]),
         Server::start(SITES),
     );
-    let dropped = |server: &Server| server.metric("footfall_refusals_total{reason=\"not_a_view\"}");
+    let dropped = |server: &Server| server.metric("footfall_drops_total{reason=\"not_a_view\"}");
     let from = |server: &Server, address: &str| {
         let before = dropped(server);
         assert_eq!(

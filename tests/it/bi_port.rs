@@ -20,7 +20,7 @@ const GOOGLE: &str = "https://www.google.com/";
 
 const USUAL: [&str; 5] = [
     "bi_port.http_listen=127.0.0.1:0",
-    "bi_port.query_secs=2",
+    "bi_port.query_timeout_secs=2",
     "registry.refresh_secs=1",
     "journal.attribute_secs=0",
     "bi_port.query_memory_bytes=67108864",

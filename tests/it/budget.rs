@@ -90,8 +90,8 @@ fn flood(settings: &[&str], budget: u64, bodies: u64) {
         before / MIB
     );
     for kind in ["visitors", "sites", "values"] {
-        let over = server.metric(&format!("footfall_over_cap_{kind}_total"));
-        println!("over_cap_{kind}={over}");
+        let over = server.metric(&format!("footfall_over_limit_{kind}_total"));
+        println!("over_limit_{kind}={over}");
         assert!(over > 0, "the flood fills the room for {kind}");
     }
     assert!(

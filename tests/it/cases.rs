@@ -168,7 +168,7 @@ fn hits_of_sites_beyond_the_cap_are_counted_under_a_site_of_the_rest() {
             .unwrap()
     };
     assert_eq!([hits("site0"), hits("site2"), hits("site3")], [1, 1, 0]);
-    assert_eq!(server.metric("footfall_over_cap_sites_total"), 7);
+    assert_eq!(server.metric("footfall_over_limit_sites_total"), 7);
     let platform = server
         .client()
         .get(&format!("/api/v1/platform/report?{DAYS}"))
@@ -346,7 +346,7 @@ fn holds(got: &Value, expected: &Value) -> bool {
 fn refusals(server: &Server) -> BTreeMap<String, u64> {
     let metrics = server.client().get("/metrics").unwrap().text();
     let lines = metrics.lines().filter_map(|line| {
-        line.strip_prefix("footfall_refusals_total{reason=\"")?
+        line.strip_prefix("footfall_drops_total{reason=\"")?
             .split_once("\"} ")
     });
     lines

@@ -35,7 +35,7 @@ fn start() -> Server {
 }
 
 fn refusals(server: &Server, reason: &str) -> u64 {
-    server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
+    server.metric(&format!("footfall_drops_total{{reason=\"{reason}\"}}"))
 }
 
 /// Everything a client can see of an answer, except its date.

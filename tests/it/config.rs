@@ -537,6 +537,11 @@ fn what_the_environment_says_wrongly_is_an_error_that_names_the_variable() {
             "SECRETSECRETSECRET",
             "did you mean FOOTFALL__REPORT__TOKEN?",
         ),
+        (
+            "FOOTFALL__SERVER__STOP_SECS",
+            "20",
+            "is now FOOTFALL__SERVER__SHUTDOWN_SECS",
+        ),
     ] {
         let told = refused("", &[(variable, text)]);
         assert!(
@@ -548,6 +553,29 @@ fn what_the_environment_says_wrongly_is_an_error_that_names_the_variable() {
             "{told:?}"
         );
     }
+}
+
+#[test]
+fn a_former_name_of_a_key_is_an_error_that_names_the_present_one() {
+    let file = "[limits]\nbatch_hits = 10\n\n[consent]\non_version = \"ask_all\"\n\n[health]\npublication_late_secs = 60\n";
+    assert_eq!(
+        refused(file, &[]),
+        [
+            "footfall.toml:5: consent.on_version: is now consent.reprompt",
+            "footfall.toml:8: health.publication_late_secs: is now health.publication_overdue_secs",
+            "footfall.toml:2: limits.batch_hits: is now limits.hits_per_beacon",
+        ]
+    );
+
+    let checked = check("", &[], &["--set", "mail.life_days=9"]);
+    assert!(
+        checked.code == Some(2)
+            && checked
+                .err
+                .contains("mail.life_days: is now mail.expiry_days"),
+        "{}",
+        checked.err
+    );
 }
 
 #[test]
@@ -623,7 +651,7 @@ prefx = "/ff"
 
 [limits]
 body_bytes = 1
-batch_hits = 21
+hits_per_beacon = 21
 
 [consent]
 tiers = ["necessary", "analytics", "analytics"]
@@ -652,7 +680,7 @@ hosts = ["a.test"]
         ("footfall.toml:3: server.workers: ", "an integer"),
         ("footfall.toml:4: server.prefx: ", "did you mean prefix?"),
         ("footfall.toml:7: limits.body_bytes: ", "at least 512"),
-        ("footfall.toml:8: limits.batch_hits: ", "at most 20"),
+        ("footfall.toml:8: limits.hits_per_beacon: ", "at most 20"),
         ("footfall.toml:11: consent.tiers: ", "analytics twice"),
         (
             "footfall.toml:12: consent.basis: ",
@@ -965,7 +993,7 @@ fn the_memory_is_divided_and_what_does_not_fit_into_it_does_not_start() {
     );
     for cap in [
         "limits.visitors",
-        "limits.touched_items",
+        "limits.visitor_items",
         "limits.sites",
         "limits.hit_ids",
         "server.max_connections",

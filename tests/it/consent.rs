@@ -117,7 +117,7 @@ fn granted(state: &Value) -> Vec<&str> {
 }
 
 fn no_consent(server: &Server) -> u64 {
-    server.metric("footfall_refusals_total{reason=\"no_consent\"}")
+    server.metric("footfall_drops_total{reason=\"no_consent\"}")
 }
 
 #[test]

@@ -294,10 +294,10 @@ fn compare_drops(client: &mut Client, reference: &Reference) {
     assert_eq!(refusals(&metrics), expected);
 }
 
-/// `footfall_refusals_total{reason="dnt"} 3` as `dnt` -> 3; counters that are zero may be absent.
+/// `footfall_drops_total{reason="dnt"} 3` as `dnt` -> 3; counters that are zero may be absent.
 fn refusals(metrics: &str) -> BTreeMap<&str, u64> {
     let counters = metrics.lines().filter_map(|line| {
-        line.strip_prefix("footfall_refusals_total{reason=\"")?
+        line.strip_prefix("footfall_drops_total{reason=\"")?
             .split_once("\"} ")
     });
     let numbers = counters.map(|(reason, n)| (reason, n.trim().parse().expect("a whole number")));
@@ -354,8 +354,8 @@ fn a_difference_is_named_by_its_place() {
 
 #[test]
 fn refusals_are_read_from_the_metrics_text() {
-    let text = "# TYPE footfall_refusals_total counter\nfootfall_refusals_total{reason=\"dnt\"} 3\n\
-                footfall_refusals_total{reason=\"gpc\"} 0\nother{reason=\"x\"} 1\n";
+    let text = "# TYPE footfall_drops_total counter\nfootfall_drops_total{reason=\"dnt\"} 3\n\
+                footfall_drops_total{reason=\"gpc\"} 0\nother{reason=\"x\"} 1\n";
     assert_eq!(refusals(text), BTreeMap::from([("dnt", 3)]));
 }
 

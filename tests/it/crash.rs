@@ -165,7 +165,7 @@ fn thirty_kills_under_load_lose_no_answered_hit_and_count_none_twice_while_the_s
     );
     assert!(answered > 2_000, "{answered}");
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
-    assert_eq!(server.metric("footfall_journal_damaged_total"), 0);
+    assert_eq!(server.metric("footfall_journal_damaged_frames_total"), 0);
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
             && line.contains(&format!("offset={}", at - 14))),
         "{log}"
     );
-    assert_eq!(server.metric("footfall_journal_damaged_total"), 1);
+    assert_eq!(server.metric("footfall_journal_damaged_frames_total"), 1);
     assert!(
         server
             .dir()

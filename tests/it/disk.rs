@@ -91,7 +91,7 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
     assert_eq!(hit(&mut client, &body(refused[0]), &[]).status, 202);
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], answered);
-    assert_eq!(server.metric("footfall_journal_damaged_total"), 0);
+    assert_eq!(server.metric("footfall_journal_damaged_frames_total"), 0);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 }
 

@@ -9,7 +9,7 @@ use crate::support::{ABSENT, Answer, Body, DAY, SITES, Server, hit, signed, view
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 fn refusals(server: &Server, reason: &str) -> u64 {
-    server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
+    server.metric(&format!("footfall_drops_total{{reason=\"{reason}\"}}"))
 }
 
 /// Everything a client can see of an answer, except its date.
@@ -388,7 +388,10 @@ fn paths_that_do_not_want_a_body_read_it_all_the_same() {
 fn idle_half_sent_and_bodiless_connections_are_closed_within_ten_seconds() {
     let server = Server::start_with(
         SITES,
-        &["limits.read_millis=1500", "server.keep_alive_secs=2"],
+        &[
+            "limits.read_timeout_millis=1500",
+            "server.keep_alive_secs=2",
+        ],
     );
     let half_header = "POST /ff/hit HTTP/1.1\r\nHost: pages.ex";
     let half_body =

@@ -102,7 +102,7 @@ fn flood(crowd: &Crowd) {
     let mut server = Server::start_with(
         SITES,
         &[
-            "limits.write_millis=3000",
+            "limits.write_timeout_millis=3000",
             "server.keep_alive_secs=30",
             "server.max_connections=25000",
             "limits.memory_bytes=4294967296",
@@ -215,7 +215,7 @@ fn a_thousand_clients_that_never_read_and_ten_thousand_idle_ones_are_borne() {
 
 #[test]
 fn one_network_has_its_connections_and_leaves_those_of_others() {
-    let settings = ["proxy.trusted=[]", "server.network_connections=20"];
+    let settings = ["proxy.trusted=[]", "server.connections_per_network=20"];
     let server = Server::start_with(SITES, &settings);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -247,7 +247,7 @@ fn one_network_has_its_connections_and_leaves_those_of_others() {
         .map(|n| from(Ipv4Addr::new(127, 0, 1, n + 1)))
         .collect();
     until(
-        || server.metric("footfall_connections_refused_total") == 20,
+        || server.metric("footfall_connections_rejected_total") == 20,
         "twenty are too many",
     );
     assert!(

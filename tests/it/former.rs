@@ -77,7 +77,7 @@ fn a_former_versions_journal_opens_and_counts_under_the_sites_new_id() {
     server.restart();
     server.flush();
 
-    assert_eq!(server.metric("footfall_journal_damaged_total"), 0);
+    assert_eq!(server.metric("footfall_journal_damaged_frames_total"), 0);
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     let report = server.report("mia", DAY);
     assert_eq!(

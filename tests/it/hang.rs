@@ -14,7 +14,11 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     let url = format!("store.url={}", engine.url());
     let server = Server::start_with(
         SITES,
-        &[&url, "registry.refresh_secs=1", "limits.read_millis=1000"],
+        &[
+            &url,
+            "registry.refresh_secs=1",
+            "limits.read_timeout_millis=1000",
+        ],
     );
     server.flush();
     let (mut client, host) = (server.client(), server.address().to_string());

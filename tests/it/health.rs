@@ -111,14 +111,14 @@ fn a_store_that_is_away_is_a_reason_beyond_its_bound_and_hits_are_taken_all_the_
     let server = started(&[
         &url,
         "health.store_check_secs=1",
-        "health.store_away_secs=7200",
+        "health.store_unavailable_secs=7200",
     ]);
     let store = |now: i64| check(&server, now, "store");
     until(|| store(NOON)["code"] == "answers", "the store was asked");
 
     engine.kill();
     until(
-        || store(NOON)["code"] == "away_within_bound",
+        || store(NOON)["code"] == "unavailable_within_bound",
         "the store is missed",
     );
     let later = NOON + 2 * HOUR;
@@ -127,7 +127,7 @@ fn a_store_that_is_away_is_a_reason_beyond_its_bound_and_hits_are_taken_all_the_
         said("ready"),
         "exactly at the bound"
     );
-    assert_eq!(ready_at(&server, later + 1000), said("store_away"));
+    assert_eq!(ready_at(&server, later + 1000), said("store_unavailable"));
     assert_eq!(store(later)["ok"], false);
     let mut client = server.client();
     let taken = (0..20)
@@ -208,7 +208,7 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
     let url = format!("store.url={}", engine.url());
     let server = started(&[
         &url,
-        "health.publication_late_secs=100000",
+        "health.publication_overdue_secs=100000",
         "report.publish_delay_secs=100",
     ]);
     let publish_at = |now: i64| {
@@ -235,10 +235,10 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
     let (next, due) = (NOON + DAY_LONG, NOON + 12 * HOUR + 100_000);
     assert_eq!(publish_at(next), 503, "{}", server.log());
     assert_eq!(
-        server.metric("footfall_publication_late_seconds"),
+        server.metric("footfall_publication_overdue_seconds"),
         12 * 3600 - 100
     );
-    let within = json!({"name": "publication", "ok": true, "code": "late_within_bound"});
+    let within = json!({"name": "publication", "ok": true, "code": "overdue_within_bound"});
     assert_eq!(check(&server, next, "publication"), within);
     assert_eq!(
         ready_at(&server, due + 100_000_000),
@@ -247,14 +247,17 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
     );
     assert_eq!(
         ready_at(&server, due + 100_001_000),
-        said("publication_late")
+        said("publication_overdue")
     );
-    assert_eq!(server.metric("footfall_publication_late_seconds"), 100_001);
+    assert_eq!(
+        server.metric("footfall_publication_overdue_seconds"),
+        100_001
+    );
 
     engine.sql("RENAME TABLE elsewhere TO published");
     assert_eq!(publish_at(due + 100_001_000), 200, "{}", server.log());
     assert_eq!(ready_at(&server, due + 100_001_000), said("ready"));
-    assert_eq!(server.metric("footfall_publication_late_seconds"), 0);
+    assert_eq!(server.metric("footfall_publication_overdue_seconds"), 0);
 }
 
 #[test]

@@ -298,5 +298,5 @@ fn one_consent_that_fifty_visitors_show_makes_ten_of_them() {
         [&totals["hits"], &totals["visitors"], &totals["visits"]],
         [51, 11, 11]
     );
-    assert_eq!(server.metric("footfall_over_cap_grants_total"), 40);
+    assert_eq!(server.metric("footfall_over_limit_grants_total"), 40);
 }

@@ -183,5 +183,5 @@ pub fn ask_for_links(server: &Server, body: &str) -> (u16, Value) {
 }
 
 pub fn refused(server: &Server, reason: &str) -> u64 {
-    server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
+    server.metric(&format!("footfall_drops_total{{reason=\"{reason}\"}}"))
 }

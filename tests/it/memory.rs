@@ -78,7 +78,10 @@ fn send(client: &mut Client, method: &str, target: &str, connection: &str, body:
 fn nothing_of_the_last_visitors_is_left_in_memory_once_their_connections_are_closed() {
     let server = Server::start_with(
         SITES,
-        &["server.keep_alive_secs=1", "limits.read_millis=1000"],
+        &[
+            "server.keep_alive_secs=1",
+            "limits.read_timeout_millis=1000",
+        ],
     );
     server.flush();
     let body = format!(

@@ -249,7 +249,7 @@ fn a_void_takes_out_what_was_booked_by_day_event_and_currency_and_nothing_else()
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| format!("{} {}", row["act"], row["what"]))
+        .map(|row| format!("{} {}", row["action"], row["target"]))
         .collect();
     acts.sort();
     assert_eq!(

@@ -145,7 +145,7 @@ fn what_a_collector_writes_is_on_a_volume_of_the_image_and_in_the_state_of_the_s
 fn supervisors_wait_longer_than_a_stop_takes() {
     let defaults: Table = DEFAULTS.parse().unwrap();
     let secs = |key: &str| u64::try_from(defaults["server"][key].as_integer().unwrap()).unwrap();
-    let (drain, stop) = (secs("drain_secs"), secs("stop_secs"));
+    let (drain, stop) = (secs("drain_secs"), secs("shutdown_secs"));
     // A stop that hangs ends itself a second later.
     let least = drain + stop + 1;
     let drain_in_kubernetes = variables(FILES[2])["FOOTFALL__SERVER__DRAIN_SECS"]

@@ -137,7 +137,7 @@ fn measurements_and_faults_pass_the_same_gate_as_views() {
     assert_eq!(asked(&server, "faults")["rows"], json!([]));
     for (reason, drops) in [("dnt", 2), ("gpc", 2), ("no_consent", 2)] {
         assert_eq!(
-            server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}")),
+            server.metric(&format!("footfall_drops_total{{reason=\"{reason}\"}}")),
             drops,
             "{reason}"
         );

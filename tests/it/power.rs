@@ -38,7 +38,7 @@ fn cut_the_power(rounds: usize, seed: u64) {
     let settings = [
         "journal.attribute_secs=0",
         "journal.segment_secs=1",
-        "limits.answer_millis=30000",
+        "limits.response_timeout_millis=30000",
     ];
     let (mut server, disk) = Server::start_on_disk(SITES, &settings);
     let mut fates: HashMap<String, Fates> = HashMap::new();

@@ -119,7 +119,7 @@ fn al_1_a_profile_and_its_custom_domain_are_one_site_and_other_hosts_are_none() 
     }
     assert_eq!(totals(&server, "mia", DAY), [2, 2]);
     assert_eq!(
-        server.metric("footfall_refusals_total{reason=\"unknown_site\"}"),
+        server.metric("footfall_drops_total{reason=\"unknown_site\"}"),
         1
     );
 }
@@ -447,7 +447,7 @@ fn al_20_without_a_grant_no_visitor_is_told_from_another() {
         server.flush();
         assert_eq!(server.metric("footfall_visitors_in_memory"), 0, "{preset}");
         assert_eq!(
-            server.metric("footfall_refusals_total{reason=\"no_consent\"}"),
+            server.metric("footfall_drops_total{reason=\"no_consent\"}"),
             30
         );
     }

@@ -67,7 +67,7 @@ fn a_registered_host_counts_from_the_next_hit_after_a_restart_and_with_the_store
     let mut server = start(SITES, &[&format!("store.url={}", engine.url())]);
     view(&server, "https://mia.example/tour", "198.51.100.1");
     assert_eq!(
-        server.metric("footfall_refusals_total{reason=\"unknown_site\"}"),
+        server.metric("footfall_drops_total{reason=\"unknown_site\"}"),
         1
     );
     assert_eq!(put(&server, "/api/v1/sites/mia.shop", MIA).0, 204);
@@ -124,7 +124,7 @@ fn a_removed_site_is_counted_no_more_and_its_counts_stay() {
     );
     view(&server, "https://mia.example/", "198.51.100.2");
     assert_eq!(
-        server.metric("footfall_refusals_total{reason=\"unknown_site\"}"),
+        server.metric("footfall_drops_total{reason=\"unknown_site\"}"),
         1
     );
     assert_eq!(

@@ -43,7 +43,7 @@ fn a_stop_with_the_store_away_does_not_wait_for_it_and_loses_nothing() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
-    let mut server = Server::start_with(SITES, &[&url, "server.stop_secs=20"]);
+    let mut server = Server::start_with(SITES, &[&url, "server.shutdown_secs=20"]);
     server.flush();
     engine.kill();
     for n in 0..20 {
@@ -79,7 +79,7 @@ fn a_stop_with_the_store_away_does_not_wait_for_it_and_loses_nothing() {
 
 #[test]
 fn a_stop_ends_in_time_though_no_segment_can_be_sealed_and_the_log_says_it_once() {
-    let mut server = Server::start_with(SITES, &["server.stop_secs=10"]);
+    let mut server = Server::start_with(SITES, &["server.shutdown_secs=10"]);
     server.flush();
     let journal = server.dir().join("data/journal");
     // An obstacle where a closed segment would be written.

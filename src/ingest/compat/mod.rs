@@ -202,7 +202,7 @@ impl CompatEndpoint {
         match self {
             CompatEndpoint::Plausible => plausible::parse_hit(body).map(ParsedHits::from_hit),
             CompatEndpoint::Umami => umami::parse_single(body),
-            CompatEndpoint::UmamiBatch => umami::parse_batch(body, edge.max_batch_hits),
+            CompatEndpoint::UmamiBatch => umami::parse_batch(body, edge.max_hits),
             // GoatCounter's fields are in the query, also in a POST.
             CompatEndpoint::GoatCounter => {
                 let host = edge

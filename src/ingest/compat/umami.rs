@@ -41,7 +41,7 @@ pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, Valida
     if envelopes.is_empty() || envelopes.len() > most {
         return Err(ValidationError {
             field: "body",
-            rule: "must hold at least one and at most limits.batch_hits hits",
+            rule: "must hold at least one and at most limits.hits_per_beacon hits",
         });
     }
 

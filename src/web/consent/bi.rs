@@ -81,7 +81,7 @@ impl ConsentService {
         Some(gate.url.replace("{token}", &token))
     }
 
-    /// A grant of the current version, whatever `consent.on_version` is, because a BI tool sets
+    /// A grant of the current version, whatever `consent.reprompt` is, because a BI tool sets
     /// cookies of its own.
     fn has_current_grant(&self, request: &HttpRequest) -> bool {
         let granted = self.stored_choice(request).is_some_and(|stored| {

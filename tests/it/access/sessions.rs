@@ -28,7 +28,10 @@ fn a_session_ends_after_half_an_hour_of_quiet_or_twelve_hours_or_a_restart() {
     );
     assert!(!role_at(&server, &mia, 98), "quiet for half an hour");
 
-    let settings = ["access.idle_secs=600", "access.longest_secs=1800"];
+    let settings = [
+        "access.idle_timeout_secs=600",
+        "access.absolute_timeout_secs=1800",
+    ];
     let short = start(&settings);
     let mia = creator(&short, &["mia"]);
     assert!(

@@ -555,8 +555,8 @@ fn a_link_has_the_name_it_was_given_in_the_list_and_the_audit_log_and_nowhere_el
     let what = |id: &str| {
         let rows = audit["rows"].as_array().unwrap();
         rows.iter()
-            .find(|row| row["what"].as_str().unwrap().contains(id))
-            .unwrap()["what"]
+            .find(|row| row["target"].as_str().unwrap().contains(id))
+            .unwrap()["target"]
             .clone()
     };
     assert_eq!(

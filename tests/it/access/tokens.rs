@@ -15,7 +15,7 @@ fn audited(server: &Server) -> Vec<(String, String, String)> {
     rows.as_array()
         .unwrap()
         .iter()
-        .map(|row| (text(row, "who"), text(row, "act"), text(row, "what")))
+        .map(|row| (text(row, "actor"), text(row, "action"), text(row, "target")))
         .collect()
 }
 

@@ -24,7 +24,7 @@ fn statuses(server: &Server, caller: &Caller, times: usize) -> Vec<u16> {
 
 #[test]
 fn a_network_shows_its_number_of_wrong_bearers_a_minute_and_no_other_network_pays() {
-    let server = start(&[TRUSTED, "limits.network_wrong_tokens_per_min=10"]);
+    let server = start(&[TRUSTED, "limits.network_invalid_tokens_per_min=10"]);
     let mut client = server.client();
     let mut answers = Vec::new();
     // A guess of five letters, one in a token's form, and the operator's token with another last
@@ -80,11 +80,11 @@ fn a_network_shows_its_number_of_wrong_bearers_a_minute_and_no_other_network_pay
 
     let metrics = operator().ask(&server, "GET", "/metrics", "").text();
     assert!(
-        metrics.contains("\nfootfall_wrong_tokens_total 10\n"),
+        metrics.contains("\nfootfall_invalid_tokens_total 10\n"),
         "{metrics}"
     );
     assert!(
-        metrics.contains("\nfootfall_tokens_refused_total 292\n"),
+        metrics.contains("\nfootfall_tokens_unverified_total 292\n"),
         "{metrics}"
     );
 
@@ -97,8 +97,8 @@ fn a_network_shows_its_number_of_wrong_bearers_a_minute_and_no_other_network_pay
 fn over_the_number_of_all_only_networks_that_guess_are_refused() {
     let server = start(&[
         TRUSTED,
-        "limits.network_wrong_tokens_per_min=10",
-        "limits.wrong_tokens_per_min=25",
+        "limits.network_invalid_tokens_per_min=10",
+        "limits.invalid_tokens_per_min=25",
     ]);
     let refused: Vec<usize> = (1..=5)
         .map(|network| {
@@ -114,7 +114,7 @@ fn over_the_number_of_all_only_networks_that_guess_are_refused() {
 
 #[test]
 fn share_links_and_handovers_that_are_none_are_tokens_too() {
-    let server = start(&[TRUSTED, "limits.network_wrong_tokens_per_min=3"]);
+    let server = start(&[TRUSTED, "limits.network_invalid_tokens_per_min=3"]);
     let (_, link) = share(&server, "mia", json!({}));
     let shared = |network, link: &str| {
         from(nobody(), network)
@@ -160,8 +160,8 @@ fn let_in(statuses: &[u16]) -> (usize, usize) {
 fn one_session_and_one_network_open_their_number_of_streams_and_others_have_theirs() {
     let server = start(&[
         TRUSTED,
-        "limits.session_streams=5",
-        "limits.network_streams=12",
+        "limits.streams_per_session=5",
+        "limits.streams_per_network=12",
     ]);
     let (one, two) = (
         from(creator(&server, &["mia"]), 1),
@@ -190,7 +190,7 @@ fn one_session_and_one_network_open_their_number_of_streams_and_others_have_thei
     let page = || operator().ask(&server, "GET", "/metrics", "").text();
     assert!(page().contains("\nfootfall_streams 29\n"), "{}", page());
     assert!(
-        page().contains("\nfootfall_streams_refused_total 51\n"),
+        page().contains("\nfootfall_streams_rejected_total 51\n"),
         "{}",
         page()
     );

@@ -52,11 +52,10 @@ fn a_new_version_asks_everybody_or_only_where_purposes_grew_and_account_holders_
         "policy.effective_date=2026-04-01",
         players,
     ];
-    for (on_version, analytics_holds, asked) in
-        [("ask_all", false, true), ("ask_grown", true, true)]
+    for (reprompt, analytics_holds, asked) in [("always", false, true), ("if_extended", true, true)]
     {
         let tiers = "consent.tiers=[\"necessary\",\"analytics\",\"embeds\"]";
-        let on = format!("consent.on_version={on_version}");
+        let on = format!("consent.reprompt={reprompt}");
         let settings = [tiers, &*on, "consent.notices=[\"platform\",\"email\"]"];
         let mut server = Server::start_with(SITES, &settings);
         let both = ACCEPT.replace(
@@ -91,7 +90,7 @@ fn a_new_version_asks_everybody_or_only_where_purposes_grew_and_account_holders_
         } else {
             vec!["necessary"]
         };
-        assert_eq!(granted(&now), expected, "{on_version}");
+        assert_eq!(granted(&now), expected, "{reprompt}");
         hit(&mut server.client(), &view("/u/mia"), &[("Cookie", &kept)]);
         assert_eq!(no_consent(&server), u64::from(!analytics_holds));
 
@@ -457,7 +456,7 @@ fn without_a_question_counting_starts_only_within_the_published_limits_and_an_ob
         &[("Cookie", &objected)],
     );
     assert_eq!(
-        server.metric("footfall_refusals_total{reason=\"objected\"}"),
+        server.metric("footfall_drops_total{reason=\"objected\"}"),
         1
     );
     assert_eq!(

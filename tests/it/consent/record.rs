@@ -324,7 +324,7 @@ fn more_answers_than_an_hour_takes_are_told_to_wait_and_a_way_out_is_always_open
     assert_eq!(ledger(&server).len(), 4);
     let metrics = [
         "footfall_ledger_records_total",
-        "footfall_ledger_refused_total",
+        "footfall_ledger_rejected_total",
     ]
     .map(|name| server.metric(name));
     assert_eq!(metrics, [4, 3]);

@@ -191,7 +191,7 @@ fn the_pixel_is_the_same_with_mails_off_the_store_gone_and_the_journal_full() {
         all_of(load(&mut without_store.client(), &good, ANN, 0, &[])),
         counted
     );
-    assert_eq!(without_store.metric("footfall_mails_total"), 1);
+    assert_eq!(without_store.metric("footfall_mail_actions_total"), 1);
 
     // The open segment's reserved space alone exceeds this limit, which is checked once a second.
     let full = start(&[
@@ -208,8 +208,8 @@ fn the_pixel_is_the_same_with_mails_off_the_store_gone_and_the_journal_full() {
     );
     assert_eq!(
         (
-            full.metric("footfall_mails_total"),
-            full.metric("footfall_mails_lost_total")
+            full.metric("footfall_mail_actions_total"),
+            full.metric("footfall_mail_actions_lost_total")
         ),
         (0, 1)
     );

@@ -61,7 +61,7 @@ fn openings_are_counted_by_class_and_openers_once_a_day() {
         (&row["days"], &row["batches"]),
         (&with("day"), &with("batch"))
     );
-    assert_eq!(server.metric("footfall_mails_total"), 36);
+    assert_eq!(server.metric("footfall_mail_actions_total"), 36);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn nothing_is_counted_against_a_signal_or_without_consent() {
     let counted =
         ["dnt", "gpc", "no_consent", "unknown_site"].map(|reason| refused(&server, reason));
     assert_eq!(
-        (counted, server.metric("footfall_mails_total")),
+        (counted, server.metric("footfall_mail_actions_total")),
         ([2, 2, 1, 2], 0)
     );
 }

@@ -126,7 +126,7 @@ export type Drops = {
     hits: number;
   }[];
 };
-export type BusySites = {
+export type RankedSites = {
   from: string;
   to: string;
   rows: {
@@ -177,7 +177,7 @@ export type Health = {
     code: string;
   }[];
   clock_ahead_secs: number;
-  journal: { bytes: number; most_bytes: number; segments: number; full: boolean; damaged: number };
+  journal: { bytes: number; max_bytes: number; segments: number; full: boolean; damaged: number };
   flush: {
     segments: number;
     rows: number;
@@ -185,10 +185,10 @@ export type Health = {
     quarantined: number;
     overdue_secs: number;
   };
-  publication: { units: number; failures: number; last_success_secs: number; late_secs: number };
+  publication: { units: number; failures: number; last_success_secs: number; overdue_secs: number };
   hits: number;
   visitors: number;
-  over_caps: number;
+  over_limits: number;
 };
 export type Session = {
   role: "operator" | "creator" | null;
@@ -215,7 +215,7 @@ export type NewShare = {
   expires?: string | null;
   password?: string | null;
 };
-export type MadeShare = { id: string; url: string };
+export type CreatedShare = { id: string; url: string };
 export type Token = {
   id: string;
   name: string;
@@ -232,8 +232,8 @@ export type NewToken = {
   site?: string | null;
   expires?: string | null;
 };
-export type MadeToken = { id: string; token: string };
-export type Audit = { rows: { at: string; who: string; act: string; what: string }[] };
+export type CreatedToken = { id: string; token: string };
+export type Audit = { rows: { at: string; actor: string; action: string; target: string }[] };
 export type Sites = {
   rows: {
     site: string;
@@ -273,7 +273,7 @@ export type MailReport = {
     links: { link: string; clicks: ReaderCounts }[];
   }[];
 };
-export type MailOrders = {
+export type SignRequests = {
   mails: {
     template: string;
     consent: boolean;
@@ -283,7 +283,7 @@ export type MailOrders = {
     links?: { link: string; url: string }[];
   }[];
 };
-export type MintedMails = {
+export type SignedMails = {
   mails: {
     template: string;
     batch: string;
@@ -294,7 +294,7 @@ export type MintedMails = {
   }[];
 };
 export type NewMessages = { template: string; consent: unknown; count?: number };
-export type MadeMessages = { expires: string; messages: { token: string; pixel: string }[] };
+export type CreatedMessages = { expires: string; messages: { token: string; pixel: string }[] };
 export type Message = { template: string; opened: string | null; revoked: boolean };
 export type NewVoid = { id: string; from: string; to: string; event: string; currency: string };
 export type Void = {
@@ -353,7 +353,7 @@ export type Compliance = {
     share_k: number;
     open_lot: number;
     last: string | null;
-    late_secs: number;
+    overdue_secs: number;
     oldest_unpublished_day: string | null;
     oldest_pending_week: string | null;
   };
@@ -362,14 +362,14 @@ export type Compliance = {
     version: number;
     effective_date: string;
     tiers: string[];
-    on_version: string;
+    reprompt: string;
     cookie: string;
     cookie_secs: number;
   };
   signals: { gpc: string; dnt: string; gpc_obeyed: boolean };
   visitors: { mode: string; cookie_secs: number; visit_gap_secs: number };
   journal: { segment_secs: number; attribute_secs: number };
-  mail: { enabled: boolean; mode: string; life_days: number; message_days: number };
+  mail: { enabled: boolean; mode: string; expiry_days: number; message_days: number };
   day_keys: { held: number; overdue: number };
   ledger: {
     records: number;
