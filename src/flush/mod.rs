@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::journal::{JournalError, JournalFolder, SealedSegment, SegmentId, read_sealed_segment};
 use crate::outage::Outage;
 use crate::sites::SiteDirectory;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError, StoreOptions, close_engines};
 
 /// Pause before the second attempt. It doubles with each further attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
@@ -189,10 +189,23 @@ impl SegmentFlusher {
     }
 
     /// Connects, with growing pauses. `None` if the collector stops first.
+    ///
+    /// A stop interrupts the connection: a migration of a large database takes longer than a stop
+    /// may, and the next start resumes it.
     async fn connect_store(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
         let mut pause = MIN_PAUSE;
         loop {
-            match Store::connect(&self.options).await {
+            let connected = tokio::select! {
+                biased;
+                connected = Store::connect(&self.options) => Some(connected),
+                _ = self.stopping.wait_for(|stopping| *stopping) => None,
+            };
+            let Some(connected) = connected else {
+                close_engines().await;
+                return Ok(None);
+            };
+
+            match connected {
                 Ok(store) => return Ok(Some(Arc::new(store))),
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);

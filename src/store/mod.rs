@@ -35,7 +35,7 @@ use bytes::Bytes;
 
 pub use access::{AUDIT_RETENTION_DAYS, AuditRow};
 pub use bi::BiReach;
-pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits};
+pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits, close_engines};
 pub use erasure::ErasedSite;
 pub use error::StoreError;
 pub use mail::{MailCountRow, MailGrouping, MessageRow};

@@ -78,6 +78,32 @@ fn a_stop_with_the_store_away_does_not_wait_for_it_and_loses_nothing() {
 }
 
 #[test]
+fn a_stop_while_the_store_is_being_opened_does_not_wait_for_it_and_loses_nothing() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = Engine::start(dir.path());
+    let url = format!("store.url={}", engine.url());
+    engine.hang();
+    let mut server = Server::start_with(SITES, &[&url, "server.stop_secs=20"]);
+    for n in 0..20 {
+        let path = format!("/u/mia/{n}");
+        assert_eq!(hit(&mut server.client(), &view(&path), &[]).status, 202);
+    }
+
+    let start = Instant::now();
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let stopped = start.elapsed();
+    println!("stop_while_opening_ms={}", stopped.as_millis());
+    assert!(stopped < Duration::from_secs(5), "{stopped:?}");
+    let log = server.log();
+    assert!(log.contains("sent at the next start"), "{log}");
+
+    engine.wake();
+    server.restart();
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 20);
+}
+
+#[test]
 fn a_stop_ends_in_time_though_no_segment_can_be_sealed_and_the_log_says_it_once() {
     let mut server = Server::start_with(SITES, &["server.shutdown_secs=10"]);
     server.flush();

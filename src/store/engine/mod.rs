@@ -208,6 +208,14 @@ impl Engine {
     }
 }
 
+/// Ends all engines of this process in order: also those whose stores were not opened to the end.
+pub async fn close_engines() {
+    let engines = std::mem::take(&mut *RUNNING_ENGINES.lock().await);
+    for engine in engines {
+        engine.close().await;
+    }
+}
+
 impl RunningEngine {
     /// Whether it was not closed.
     fn is_running(&self) -> bool {
