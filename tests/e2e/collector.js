@@ -67,6 +67,7 @@ enabled = true
 [test]
 clock = true
 whole_lots = true
+coin_key = "${"5a".repeat(32)}"
 start_millis = ${START}
 ${more}
 `;
