@@ -83,7 +83,7 @@ fn a_stop_while_the_store_is_being_opened_does_not_wait_for_it_and_loses_nothing
     let engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
     engine.hang();
-    let mut server = Server::start_with(SITES, &[&url, "server.stop_secs=20"]);
+    let mut server = Server::start_with(SITES, &[&url, "server.shutdown_secs=20"]);
     for n in 0..20 {
         let path = format!("/u/mia/{n}");
         assert_eq!(hit(&mut server.client(), &view(&path), &[]).status, 202);
