@@ -10,6 +10,7 @@ mod drop_reason;
 mod fault;
 mod mail;
 mod problem;
+mod problem_code;
 mod raw;
 mod site;
 mod subject;
@@ -22,6 +23,7 @@ pub use drop_reason::DropReason;
 pub use fault::FaultKind;
 pub use mail::{LOADS_PER_OPENER, MailAction, ReaderKind};
 pub use problem::Problem;
+pub use problem_code::ProblemCode;
 pub use raw::{
     ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
     RequestSignals, UserAgent,

@@ -2,27 +2,36 @@
 //! to change.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
 
-/// The body of an error response, `application/problem+json`.
-#[derive(Serialize, Clone, PartialEq, Eq, Debug)]
+use super::ProblemCode;
+
+/// An error response. `http` makes the response of it, so that handlers return it with `?`.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
+    /// The cause, which determines status and title.
+    pub code: ProblemCode,
+    /// The accepted values, for people. Omitted if empty.
+    pub detail: Cow<'static, str>,
+    /// The value of `Retry-After` in seconds; `None` for the default of the status: 2 for 503, 60
+    /// for 429.
+    pub retry_secs: Option<u64>,
+    /// The request's body could not be read, so the connection is closed after the response.
+    pub closes_connection: bool,
+}
+
+/// The body of an error response, `application/problem+json`.
+#[derive(Serialize)]
+struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Short description of the kind of error; the same for all problems with this code.
-    pub title: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// A stable identifier of the cause, for programs.
-    pub code: &'static str,
-    /// The accepted values, for people. Omitted if empty.
+    title: &'static str,
+    status: u16,
+    code: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub detail: Cow<'static, str>,
-    /// The value of `Retry-After` in seconds; `None` for the default of the status (see
-    /// `http::problem_response`).
-    #[serde(skip)]
-    pub retry_secs: Option<u64>,
+    detail: &'a str,
 }
 
 impl Problem {
@@ -30,14 +39,12 @@ impl Problem {
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 
     /// A problem without details.
-    pub fn new(status: u16, code: &'static str, title: &'static str) -> Problem {
+    pub fn new(code: ProblemCode) -> Problem {
         Problem {
-            kind: "about:blank",
-            title,
-            status,
             code,
             detail: Cow::Borrowed(""),
             retry_secs: None,
+            closes_connection: false,
         }
     }
 
@@ -56,33 +63,53 @@ impl Problem {
     /// An unknown site and a site the caller may not see get the same response, byte for byte, so
     /// that site names cannot be probed.
     pub fn unknown_site() -> Problem {
-        Problem::new(404, "unknown_site", "No such site")
+        Problem::new(ProblemCode::UnknownSite)
     }
 
     /// The store did not respond in time, so counts cannot be read. Hits are accepted meanwhile.
     pub fn store_unavailable() -> Problem {
-        Problem::new(
-            503,
-            "store_unavailable",
-            "The counts cannot be read right now",
-        )
-        .with_detail("hits are still counted")
+        Problem::new(ProblemCode::StoreUnavailable).with_detail("hits are still counted")
+    }
+
+    /// A change was begun, and the store did not confirm it. It may have been made.
+    pub fn change_unconfirmed() -> Problem {
+        Problem::new(ProblemCode::ChangeUnconfirmed).with_detail("check, or send it again")
     }
 
     /// The request has no credentials, or invalid ones.
-    pub fn not_allowed() -> Problem {
-        Problem::new(401, "not_allowed", "This is not for everybody").with_detail(
+    pub fn authentication_required() -> Problem {
+        Problem::new(ProblemCode::AuthenticationRequired).with_detail(
             "sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself",
         )
     }
 
-    /// The caller is authenticated but lacks the permission.
-    pub fn missing_right() -> Problem {
-        Problem::new(403, "missing_right", "You may not do this")
+    /// The body is not JSON, or a field or value is not accepted. The detail is the parser's
+    /// message, which names key and position; it is returned to the sender and not logged.
+    pub fn from_json_error(error: &serde_json::Error) -> Problem {
+        let code = if error.is_data() {
+            ProblemCode::InvalidValue
+        } else {
+            ProblemCode::InvalidJson
+        };
+        Problem::new(code).with_detail(error.to_string())
     }
 
     /// The response body.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a struct of text and a number is always JSON")
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.code.title(),
+            status: self.code.status(),
+            code: self.code.name(),
+            detail: &self.detail,
+        };
+        serde_json::to_vec(&body).expect("a struct of text and a number is always JSON")
+    }
+}
+
+/// The code alone: details can quote what the sender has to change.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.name())
     }
 }

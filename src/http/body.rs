@@ -9,6 +9,8 @@ use std::time::Duration;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::{FutureExt, StreamExt};
 
+use crate::event::{Problem, ProblemCode};
+
 /// Why a body could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyError {
@@ -18,6 +20,19 @@ pub enum BodyError {
     TooSlow,
     /// The connection failed, or the transfer encoding is invalid.
     Broken,
+}
+
+impl BodyError {
+    /// The error response. `most` is the maximum size in bytes.
+    pub fn to_problem(self, most: usize) -> Problem {
+        match self {
+            BodyError::TooLarge => {
+                Problem::new(ProblemCode::LargeBody).with_detail(format!("at most {most} bytes"))
+            }
+            BodyError::TooSlow => Problem::new(ProblemCode::SlowBody),
+            BodyError::Broken => Problem::new(ProblemCode::BrokenBody),
+        }
+    }
 }
 
 /// Reads the whole body, at most `most` bytes. The deadline applies to each of the two waits: for

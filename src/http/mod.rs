@@ -19,7 +19,7 @@ pub use connection_limit::{ConnectionLimiter, ConnectionPermit, ConnectionStats}
 pub use operator_auth::{OperatorAuth, bearer_token};
 pub use origin::{OriginResolver, peer_address};
 pub use platform_token::{HandoverClaims, PlatformTokenVerifier};
-pub use problem::problem_response;
+pub use problem::configure_extractors;
 pub use rate_limit::{MailBudget, RateLimiters};
 pub use request_eraser::RequestEraser;
 pub use token_attempts::TokenAttemptLimiter;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::calendar::Millis;
 use crate::config::LimitsConfig;
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 
 const WINDOW_MILLIS: Millis = 60_000;
 /// The number of networks counted separately in a minute; further ones share 2^16 entries.
@@ -64,11 +64,7 @@ impl TokenAttemptLimiter {
             return Ok(());
         }
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        Err(Problem::new(
-            429,
-            "too_many_tries",
-            "Too many wrong tokens came from this network; wait a minute",
-        ))
+        Err(Problem::new(ProblemCode::TooManyTokens))
     }
 
     /// Counts a wrong token.

@@ -42,7 +42,7 @@ pub(crate) fn check_wire_hit(body: &[u8]) -> bool {
 }
 
 fn check_problem(problem: &Problem) {
-    assert_eq!(problem.status, 400, "the sender's fault");
+    assert_eq!(problem.code.status(), 400, "the sender's fault");
     assert!(problem.detail.len() <= MAX_DETAIL_BYTES, "a long problem");
     assert!(!problem.detail.is_empty(), "a problem without its reason");
 }

@@ -23,10 +23,8 @@ use crate::clock::Clock;
 use crate::config::VisitorMode;
 use crate::consent::{Gate, RawMail};
 use crate::enrich::{Enricher, PageUrl};
-use crate::event::{ClientAddress, MailAction, Problem, ReaderKind};
-use crate::http::{
-    MailBudget, RateLimiters, TrustedProxies, peer_address, problem_response, read_body,
-};
+use crate::event::{ClientAddress, MailAction, Problem, ProblemCode, ReaderKind};
+use crate::http::{MailBudget, RateLimiters, TrustedProxies, peer_address, read_body};
 use crate::journal::{CommitTicket, Journal};
 use crate::mail::{LinkFields, MailFields, MailService, ReaderSignals, add_utm_tags};
 use crate::pseudonym::{DayKeys, MailEvent, MailEventInput, pseudonymize_mail};
@@ -96,22 +94,16 @@ pub async fn follow_link(
     request: HttpRequest,
     mut payload: web::Payload,
     edge: web::Data<MailIngestService>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
     let _ = read_body(&mut payload, MAX_BODY_BYTES, edge.body_timeout).await;
-    match edge.record_click(&request) {
-        Some(target) => HttpResponse::Found()
-            .insert_header((LOCATION, target))
-            .insert_header((REFERRER_POLICY, "no-referrer"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .finish(),
-        None => {
-            problem_response(
-                &Problem::new(404, "not_found", "There is nothing here"),
-                None,
-            )
-            .await
-        }
-    }
+    let target = edge
+        .record_click(&request)
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    Ok(HttpResponse::Found()
+        .insert_header((LOCATION, target))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .finish())
 }
 
 /// Counts the clicks that were buffered for classification and whose time is over.

@@ -8,38 +8,29 @@ use super::error::{IngestError, body_error, unread_error};
 use super::headers::RequestHeaders;
 use super::service::{IngestService, PseudonymizedHits};
 use super::wire;
-use crate::event::Problem;
-use crate::http::{peer_address, problem_response, read_body};
+use crate::event::{Problem, ProblemCode};
+use crate::http::{peer_address, read_body};
 
 /// `POST {prefix}/hit`.
 pub async fn post_hit(
     request: HttpRequest,
     mut payload: web::Payload,
     edge: web::Data<IngestService>,
-) -> HttpResponse {
-    match accept_body(&request, &mut payload, &edge).await {
-        Ok((unreadable, cookie)) => {
-            let mut answer = HttpResponse::Accepted();
-            if let Some(cookie) = cookie {
-                answer.insert_header((SET_COOKIE, cookie));
-            }
-            if unreadable.is_empty() {
-                answer.finish()
-            } else {
-                answer.json(PartialResponse { unreadable })
-            }
-        }
-        Err(IngestError {
-            problem,
-            must_drain_body: unread,
-        }) => {
-            problem_response(
-                &problem,
-                unread.then_some((&mut payload, edge.body_timeout)),
-            )
-            .await
-        }
+) -> Result<HttpResponse, Problem> {
+    let (unreadable, cookie) = match accept_body(&request, &mut payload, &edge).await {
+        Ok(accepted) => accepted,
+        Err(error) => return Err(error.into_problem(&mut payload, edge.body_timeout).await),
+    };
+
+    let mut answer = HttpResponse::Accepted();
+    if let Some(cookie) = cookie {
+        answer.insert_header((SET_COOKIE, cookie));
     }
+    Ok(if unreadable.is_empty() {
+        answer.finish()
+    } else {
+        answer.json(PartialResponse { unreadable })
+    })
 }
 
 /// The response if some hits of a body could not be parsed. The others were accepted.
@@ -92,7 +83,7 @@ async fn accept_body(
     let named = unreadable.into_iter();
     let unreadable = named.map(|(hit, problem)| UnreadableHit {
         hit,
-        code: problem.code,
+        code: problem.code.name(),
         detail: problem.detail.into_owned(),
     });
     Ok((unreadable.collect(), cookie))
@@ -112,5 +103,5 @@ fn first_problem(mut unreadable: Vec<(usize, Problem)>) -> Problem {
 
 fn url_problem() -> Problem {
     let accepted = "url must be an absolute http or https URL without user info";
-    Problem::new(400, "bad_value", "The hit cannot be read").with_detail(accepted)
+    Problem::new(ProblemCode::InvalidValue).with_detail(accepted)
 }

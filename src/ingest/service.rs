@@ -15,8 +15,8 @@ use crate::config::{CompatibleRules, Config, TrackerDialect, VisitorMode};
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
-    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit,
-    RequestCaller, ResolvedSite, SiteId, UserAgent, max_minor_units,
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Problem, ProblemCode,
+    RawHit, RequestCaller, ResolvedSite, SiteId, UserAgent, max_minor_units,
 };
 use crate::http::{RateLimiters, TrustedProxies};
 use crate::journal::HitQueue;
@@ -93,17 +93,11 @@ impl IngestService {
                 "at most {} header fields of {} bytes together",
                 self.max_header_fields, self.max_header_bytes
             );
-            return Err(
-                Problem::new(431, "header_too_large", "The header is too large")
-                    .with_detail(accepted),
-            );
+            return Err(Problem::new(ProblemCode::LargeHeader).with_detail(accepted));
         }
         if fields.has_encoded_body {
             let accepted = "send the hit without Content-Encoding";
-            return Err(
-                Problem::new(415, "encoded_body", "Encoded bodies are not read")
-                    .with_detail(accepted),
-            );
+            return Err(Problem::new(ProblemCode::EncodedBody).with_detail(accepted));
         }
         Ok(())
     }

@@ -11,7 +11,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::enrich::format_script_error;
-use crate::event::{FaultKind, HitDetail, HitKind, HitPayload, Problem, WebVital, minor_digits};
+use crate::event::{
+    FaultKind, HitDetail, HitKind, HitPayload, Problem, ProblemCode, WebVital, minor_digits,
+};
 
 /// Maximum length of a URL in bytes; longer ones are cut at a character boundary, so a page loses
 /// at most two keys of its query.
@@ -142,10 +144,8 @@ fn check_hit_count(hits: usize, most: usize) -> Result<(), Problem> {
     if (1..=most).contains(&hits) {
         Ok(())
     } else {
-        Err(hit_problem(
-            "bad_batch",
-            format!("a body holds 1 to {most} hits"),
-        ))
+        Err(Problem::new(ProblemCode::InvalidBeacon)
+            .with_detail(format!("a body holds 1 to {most} hits")))
     }
 }
 
@@ -379,26 +379,16 @@ pub(super) fn money_detail(
     Ok(HitDetail::Money(minor as u64, code))
 }
 
-fn hit_problem(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(400, code, "The hit cannot be read").with_detail(detail)
-}
-
 fn field_problem(name: &'static str, rule: &'static str) -> Problem {
-    hit_problem("bad_value", format!("{name} {rule}"))
+    Problem::new(ProblemCode::InvalidValue).with_detail(format!("{name} {rule}"))
 }
 
 /// The parser's message names key and position. It is returned to the sender and not logged.
 fn json_problem(error: serde_json::Error) -> Problem {
-    let mut detail = error.to_string();
+    let mut problem = Problem::from_json_error(&error);
+    let detail = problem.detail.to_mut();
     detail.truncate(detail.floor_char_boundary(200));
-    hit_problem(
-        if error.is_data() {
-            "bad_value"
-        } else {
-            "bad_json"
-        },
-        detail,
-    )
+    problem
 }
 
 #[cfg(test)]
@@ -412,7 +402,7 @@ mod tests {
             Ok(mut read) => read.unreadable.swap_remove(0).1,
             Err(problem) => problem,
         };
-        (problem.code, problem.detail.into_owned())
+        (problem.code.name(), problem.detail.into_owned())
     }
 
     #[test]
@@ -506,7 +496,7 @@ mod tests {
                 "bad_value",
                 "long",
             ),
-            ("[]", "bad_batch", "1 to 20"),
+            ("[]", "bad_beacon", "1 to 20"),
         ] {
             let (code, detail) = code(body);
             assert_eq!(code, expected, "{body}");
@@ -517,7 +507,7 @@ mod tests {
     #[test]
     fn twenty_one_hits_are_too_many() {
         let view = r#"{"kind":"view","url":"https://a.test/"}"#;
-        assert_eq!(code(&format!("[{}]", [view; 21].join(","))).0, "bad_batch");
+        assert_eq!(code(&format!("[{}]", [view; 21].join(","))).0, "bad_beacon");
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`; some rows may be gone. Repeating it finishes it.
+    /// 503 `store_unavailable`, or `change_unconfirmed`: some rows may be gone. Repeating it
+    /// finishes it.
     pub async fn erase_site(&self, erased: &ErasedSite) -> Result<BTreeMap<String, u64>, Problem> {
         let store = self
             .store
@@ -66,12 +67,12 @@ impl Registry {
         let rows = store
             .erase_site(erased)
             .await
-            .map_err(validation::store_problem)?;
+            .map_err(validation::unconfirmed_problem)?;
         // Fewer rows need not change the highest revision.
         *read = super::RegistryRevisions::default();
         self.refresh_all(&store, &mut read)
             .await
-            .map_err(validation::store_problem)?;
+            .map_err(validation::unconfirmed_problem)?;
         Ok(rows)
     }
 }

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 
 use super::{Registry, validation};
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink};
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 use crate::store::{AuditRow, Store};
 
 /// Maximum number of sign-ins that wait for the audit log. Beyond it, while the store is away, they
@@ -27,7 +27,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`. The token may exist nevertheless if the last read failed.
+    /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn store_token(
         &self,
         by: AuditEntry,
@@ -46,7 +46,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`.
+    /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_token(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
         self.apply_change(
             by,
@@ -61,7 +61,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 409 `taken` if the site has reached its limit of links, 503 `store_unavailable`.
+    /// 409 `share_limit_reached` if the site has reached its limit of links, 503 `store_unavailable`
+    /// or `change_unconfirmed`.
     pub async fn store_share(
         &self,
         by: AuditEntry,
@@ -70,9 +71,8 @@ impl Registry {
     ) -> Result<(), Problem> {
         let room = |registry: &Registry| match registry.access_keys() {
             Some(keys) if keys.has_capacity_for_share_link(is_site, today) => Ok(()),
-            _ => Err(validation::taken_problem(
-                "this site has as many share links as it can have; revoked ones count for a month",
-            )),
+            _ => Err(Problem::new(ProblemCode::ShareLimitReached)
+                .with_detail("revoked share links count for a month")),
         };
         self.apply_change(by, room, async |store| {
             store.insert_share_link(&digest, &share, &answer).await
@@ -110,7 +110,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`.
+    /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_share(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
         self.apply_change(
             by,

@@ -13,7 +13,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`; some of the messages may be registered.
+    /// 503 `store_unavailable`, or `change_unconfirmed`: some of the messages may be registered.
     pub async fn register_messages(
         &self,
         messages: &[SecretDigest],
@@ -27,7 +27,7 @@ impl Registry {
         store
             .register_messages(messages, template, expires)
             .await
-            .map_err(validation::store_problem)
+            .map_err(validation::unconfirmed_problem)
     }
 
     /// The state of one message; `None` if it is unknown.
@@ -53,7 +53,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 503 `store_unavailable`.
+    /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), Problem> {
         let store = self
             .store
@@ -62,7 +62,7 @@ impl Registry {
         store
             .revoke_message(message)
             .await
-            .map_err(validation::store_problem)
+            .map_err(validation::unconfirmed_problem)
     }
 
     pub(super) async fn write_opened_messages(&self, store: &Store) {

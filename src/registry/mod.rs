@@ -173,7 +173,7 @@ impl Registry {
     /// # Errors
     ///
     /// 400 `bad_value` for a malformed rule, 409 `taken` if a name, id or host belongs to another
-    /// site or the zone changes, 503 `store_unavailable`.
+    /// site or the zone changes, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| validation::check_site(&registry.directory, &rule);
         self.apply_change(by, fits, async |store| {
@@ -186,7 +186,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn remove_site(&self, by: AuditEntry, name: &str) -> Result<(), Problem> {
         let gone = SiteRule {
             id: name.to_owned(),
@@ -208,7 +208,7 @@ impl Registry {
     /// # Errors
     ///
     /// 400 `bad_value` for a malformed rule, 404 `unknown_site`, 409 `taken` if the alias is a site
-    /// or has aliases itself, 503 `store_unavailable`.
+    /// or has aliases itself, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| validation::check_alias(&registry.directory, &rule);
         self.apply_change(by, fits, async |store| {
@@ -221,7 +221,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
         let gone = AliasRule {
             alias: alias.to_owned(),
@@ -255,10 +255,12 @@ impl Registry {
             .insert_audit_entries(&[by])
             .await
             .map_err(validation::store_problem)?;
-        write(&store).await.map_err(validation::store_problem)?;
+        write(&store)
+            .await
+            .map_err(validation::unconfirmed_problem)?;
         self.refresh_all(&store, &mut read)
             .await
-            .map_err(validation::store_problem)
+            .map_err(validation::unconfirmed_problem)
     }
 
     async fn refresh_all(

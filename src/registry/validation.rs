@@ -3,7 +3,7 @@
 use garde::Validate;
 
 use crate::config::{AliasRule, RegisteredSites, SiteRule, find_id_collision};
-use crate::event::{Problem, SiteId};
+use crate::event::{Problem, ProblemCode, SiteId};
 use crate::sites::SiteDirectory;
 use crate::store::StoreError;
 
@@ -157,16 +157,19 @@ pub(super) fn require_alias(directory: &SiteDirectory, alias: &str) -> Result<()
 }
 
 pub(super) fn store_unavailable() -> Problem {
-    Problem::new(
-        503,
-        "store_unavailable",
-        "The registry cannot be read or changed right now",
-    )
+    Problem::new(ProblemCode::StoreUnavailable)
+        .with_detail("the registry cannot be read or changed right now")
 }
 
 pub(super) fn store_problem(error: StoreError) -> Problem {
     tracing::error!(%error, "the registry cannot be read or changed");
     store_unavailable()
+}
+
+/// For errors after a change was begun.
+pub(super) fn unconfirmed_problem(error: StoreError) -> Problem {
+    tracing::error!(%error, "a change of the registry was not confirmed");
+    Problem::change_unconfirmed()
 }
 
 fn check_form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
@@ -180,9 +183,9 @@ fn check_form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
 }
 
 fn bad_value(detail: String) -> Problem {
-    Problem::new(400, "bad_value", "This cannot be registered").with_detail(detail)
+    Problem::new(ProblemCode::InvalidValue).with_detail(detail)
 }
 
 pub(super) fn taken_problem(why: &str) -> Problem {
-    Problem::new(409, "taken", "This cannot be registered").with_detail(why.to_owned())
+    Problem::new(ProblemCode::AlreadyTaken).with_detail(why.to_owned())
 }

@@ -11,7 +11,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// 409 `taken` if the id belongs to another void of the site, 503 `store_unavailable`.
+    /// 409 `taken` if the id belongs to another void of the site, 503 `store_unavailable` or
+    /// `change_unconfirmed`.
     pub async fn void_amounts(
         &self,
         by: AuditEntry,
@@ -46,16 +47,16 @@ impl Registry {
         store
             .insert_void(site, void, at)
             .await
-            .map_err(validation::store_problem)?;
+            .map_err(validation::unconfirmed_problem)?;
         let voided = known(
             store
                 .list_voids(site)
                 .await
-                .map_err(validation::store_problem)?,
+                .map_err(validation::unconfirmed_problem)?,
         );
         voided
             .map(|voided| (voided, true))
-            .ok_or_else(validation::store_unavailable)
+            .ok_or_else(Problem::change_unconfirmed)
     }
 
     /// The voids of a site.

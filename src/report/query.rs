@@ -7,7 +7,7 @@ use jiff::{Span, Timestamp};
 
 use super::range::{ComparisonMode, MAX_HOURLY_DAYS, RangePreset, SeriesInterval, WeekStart};
 use crate::calendar::{Day, Millis};
-use crate::event::{Dimension, Problem, SiteId, Subject};
+use crate::event::{Dimension, Problem, ProblemCode, SiteId, Subject};
 
 const MAX_ROWS: u32 = 1000;
 const DEFAULT_ROWS: u32 = 10;
@@ -406,7 +406,7 @@ fn parse_date(name: &'static str, text: Option<&str>) -> Result<Option<Date>, Pr
 }
 
 fn parameter_problem(name: &'static str, rule: String) -> Problem {
-    Problem::new(400, "bad_question", "Invalid query").with_detail(format!("{name} {rule}"))
+    Problem::new(ProblemCode::InvalidQuery).with_detail(format!("{name} {rule}"))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::access::{
 };
 use crate::calendar::Millis;
 use crate::config::{Config, Secret};
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 use crate::http::{
     OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter,
     TrustedProxies, bearer_token, header_text,
@@ -149,9 +149,9 @@ impl AppState {
             .check_permission(right, |one, other| self.is_same_site(one, other))
         {
             Ok(()) => Ok(caller.principal),
-            Err(DenialReason::Unauthenticated) => Err(Problem::not_allowed()),
+            Err(DenialReason::Unauthenticated) => Err(Problem::authentication_required()),
             Err(DenialReason::UnknownSite) => Err(Problem::unknown_site()),
-            Err(DenialReason::MissingPermission) => Err(Problem::missing_right()),
+            Err(DenialReason::MissingPermission) => Err(Problem::new(ProblemCode::NotPermitted)),
         }
     }
 
@@ -305,7 +305,7 @@ impl AppState {
         match caller.session {
             Some(_) if !own => Err(bad_csrf()),
             Some(id) => Ok((id, caller.principal)),
-            None => Err(Problem::not_allowed()),
+            None => Err(Problem::authentication_required()),
         }
     }
 
@@ -347,10 +347,6 @@ impl AppState {
 }
 
 pub(super) fn bad_csrf() -> Problem {
-    Problem::new(
-        403,
-        "bad_csrf",
-        "The change was not sent by a page of this collector",
-    )
-    .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
+    Problem::new(ProblemCode::InvalidCsrf)
+        .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
 }

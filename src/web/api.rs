@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, VARY};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -13,82 +13,79 @@ use super::AppState;
 use super::access::Permission;
 use super::compression;
 use super::entity_tag::compute_tag;
-use crate::event::{Problem, SiteId, Subject};
-use crate::http::problem_response;
+use crate::event::{Problem, ProblemCode, SiteId, Subject};
 use crate::outage::Outage;
-use crate::report::{self, ReportFilter, ReportParams, ReportQuery, ReportResponse};
+use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
 use crate::store::{Store, StoreError};
+
+/// The key-value pairs of the query string. The error is kept for the handler, which checks the
+/// permission first: a caller without permission gets no error about parameters.
+pub(super) type QueryPairs = Result<web::Query<Vec<(String, String)>>, Error>;
 
 /// `GET /api/v1/sites/{site}/report`.
 pub async fn get_report(
     request: HttpRequest,
     name: web::Path<String>,
+    query: QueryPairs,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let answer = async {
-        let (store, question) = authorized_query(&request, &name, &site)?;
-        report::run_report(&store, question)
-            .await
-            .map_err(store_problem)
-    };
-    let answer: Result<ReportResponse, Problem> = answer.await;
-    let is_final = answer.as_ref().is_ok_and(|answer| answer.is_final);
-    json_response(&request, is_final, answer).await
+) -> Result<HttpResponse, Problem> {
+    let (store, question) = authorized_query(&request, query, &name, &site)?;
+    let answer = report::run_report(&store, question)
+        .await
+        .map_err(store_problem)?;
+    Ok(json_response(&request, answer.is_final, &answer))
 }
 
 /// `GET /api/v1/sites/{site}/vitals`; accepts a filter by page only.
 pub async fn get_vitals(
     request: HttpRequest,
     name: web::Path<String>,
+    query: QueryPairs,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let asked = async {
-        let (store, question) = authorized_query(&request, &name, &site)?;
-        match &question.filter {
-            None | Some(ReportFilter::Item(Subject::Page, _)) => {
-                report::run_vitals_report(&store, &question)
-                    .await
-                    .map_err(store_problem)
-            }
-            Some(_) => Err(invalid_query("filter must be page: and a path")),
-        }
-    };
-    json_response(&request, false, asked.await).await
+) -> Result<HttpResponse, Problem> {
+    let (store, question) = authorized_query(&request, query, &name, &site)?;
+    if !matches!(
+        question.filter,
+        None | Some(ReportFilter::Item(Subject::Page, _))
+    ) {
+        return Err(invalid_query("filter must be page: and a path"));
+    }
+
+    let answer = report::run_vitals_report(&store, &question)
+        .await
+        .map_err(store_problem)?;
+    Ok(json_response(&request, false, &answer))
 }
 
 /// `GET /api/v1/sites/{site}/faults`; accepts no filter.
 pub async fn get_faults(
     request: HttpRequest,
     name: web::Path<String>,
+    query: QueryPairs,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let asked = async {
-        let (store, question) = authorized_query(&request, &name, &site)?;
-        match question.filter {
-            None => report::run_faults_report(&store, &question)
-                .await
-                .map_err(store_problem),
-            Some(_) => Err(invalid_query("faults have no filter")),
-        }
-    };
-    json_response(&request, false, asked.await).await
+) -> Result<HttpResponse, Problem> {
+    let (store, question) = authorized_query(&request, query, &name, &site)?;
+    if question.filter.is_some() {
+        return Err(invalid_query("faults have no filter"));
+    }
+
+    let answer = report::run_faults_report(&store, &question)
+        .await
+        .map_err(store_problem)?;
+    Ok(json_response(&request, false, &answer))
 }
 
 /// Serialises a response. A final one, of published days only, never changes, so it gets an entity
 /// tag that browsers can revalidate.
-pub(super) async fn json_response(
+pub(super) fn json_response(
     request: &HttpRequest,
     is_final: bool,
-    answer: Result<impl Serialize, Problem>,
+    answer: &impl Serialize,
 ) -> HttpResponse {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(problem) => return problem_response(&problem, None).await,
-    };
     if let Some(failures) = READ_OUTAGE.record_success() {
         tracing::info!(failures, "reports can be read again");
     }
-    let body = serde_json::to_vec(&answer).expect("a response is JSON");
+    let body = serde_json::to_vec(answer).expect("a response is JSON");
     if !is_final {
         let mut answer = HttpResponse::Ok();
         answer
@@ -112,10 +109,23 @@ pub(super) async fn json_response(
     compression::compressed_response(response, request, body)
 }
 
-/// The key-value pairs of the query string.
-pub(super) fn query_pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Problem> {
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-    pairs
+/// The response to a change that has no content.
+pub(super) fn changed_response() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .finish()
+}
+
+/// The response to a change that made something.
+pub(super) fn created_response(made: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(made)
+}
+
+/// The pairs, or the problem of a query string that is not one. Handlers check the permission first.
+pub(super) fn into_pairs(query: QueryPairs) -> Result<Vec<(String, String)>, Problem> {
+    query
         .map(web::Query::into_inner)
         .map_err(|_| invalid_report_params())
 }
@@ -123,12 +133,12 @@ pub(super) fn query_pairs(request: &HttpRequest) -> Result<Vec<(String, String)>
 /// Permission is checked first: without it, no error about the parameters is returned.
 fn authorized_query(
     request: &HttpRequest,
+    query: QueryPairs,
     name: &str,
     site: &AppState,
 ) -> Result<(Arc<Store>, ReportQuery), Problem> {
     site.check_permission(request, Permission::ReadSite(name))?;
-    let asked =
-        ReportParams::from_pairs(query_pairs(request)?).ok_or_else(invalid_report_params)?;
+    let asked = ReportParams::from_pairs(into_pairs(query)?).ok_or_else(invalid_report_params)?;
     build_query(name, site, asked)
 }
 
@@ -168,7 +178,7 @@ pub(super) fn invalid_report_params() -> Problem {
 }
 
 pub(super) fn invalid_query(accepted: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(400, "bad_question", "Invalid query").with_detail(accepted)
+    Problem::new(ProblemCode::InvalidQuery).with_detail(accepted)
 }
 
 /// Outage of all reports, since they read from one store.

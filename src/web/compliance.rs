@@ -66,12 +66,10 @@ async fn get_compliance(
     request: HttpRequest,
     site: web::Data<AppState>,
     asking: web::Data<ConsentService>,
-) -> HttpResponse {
-    let answer = async {
-        site.check_permission(&request, Permission::ReadPlatform)?;
-        site.compliance_state(&asking).await
-    };
-    json_response(&request, false, answer.await).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadPlatform)?;
+    let state = site.compliance_state(&asking).await?;
+    Ok(json_response(&request, false, &state))
 }
 
 impl AppState {

@@ -11,8 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::compression::StaticContent;
 use super::pages::{self, CSS, HTML, JS, SVG};
-use crate::event::Problem;
-use crate::http::problem_response;
+use crate::event::{Problem, ProblemCode};
 
 /// A file as listed by the build.
 struct BuiltFile {
@@ -61,21 +60,15 @@ pub(super) fn framed_page(request: &HttpRequest, ancestors: &str) -> HttpRespons
     find_asset(INDEX_PATH).bytes.to_response(answer, request)
 }
 
-async fn get_asset(request: HttpRequest) -> HttpResponse {
-    match ASSETS.iter().find(|asset| asset.path == request.path()) {
-        Some(asset) => {
-            let mut answer = pages::page_builder(asset.kind);
-            answer.insert_header((CACHE_CONTROL, CACHE_FOREVER));
-            asset.bytes.to_response(answer, &request)
-        }
-        None => {
-            problem_response(
-                &Problem::new(404, "not_found", "There is nothing here"),
-                None,
-            )
-            .await
-        }
-    }
+async fn get_asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let asset = ASSETS
+        .iter()
+        .find(|asset| asset.path == request.path())
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+
+    let mut answer = pages::page_builder(asset.kind);
+    answer.insert_header((CACHE_CONTROL, CACHE_FOREVER));
+    Ok(asset.bytes.to_response(answer, &request))
 }
 
 fn find_asset(path: &str) -> &'static DashboardAsset {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web;
@@ -17,7 +16,6 @@ use actix_web::web;
 use super::AppState;
 use super::health::close_while_draining;
 use crate::event::Problem;
-use crate::http::problem_response;
 
 /// Responds 503 after `limits.response_timeout_millis`.
 ///
@@ -41,11 +39,8 @@ pub async fn enforce_deadline(
         Ok(answer) => answer
             .map(ServiceResponse::map_into_boxed_body)
             .map(close_while_draining),
-        Err(_) => {
-            // The request was dropped with the handler, so the response is returned as an error.
-            let answer = problem_response(&problem, None).await;
-            Err(InternalError::from_response("no response in time", answer).into())
-        }
+        // The request was dropped with the handler, so the response is returned as an error.
+        Err(_) => Err(problem.into()),
     }
 }
 
@@ -63,16 +58,7 @@ fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
         // Its body has to arrive first.
         _ => Some((
             site.response_deadline + site.body_deadline,
-            unknown_outcome(),
+            Problem::change_unconfirmed(),
         )),
     }
-}
-
-fn unknown_outcome() -> Problem {
-    Problem::new(
-        503,
-        "store_unavailable",
-        "The store did not respond in time",
-    )
-    .with_detail("it is unknown whether the change was made; check, or send it again")
 }

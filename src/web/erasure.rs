@@ -14,7 +14,6 @@ use super::access::Permission;
 use crate::access::{AuditAction, Principal, random_id};
 use crate::config::is_site_name;
 use crate::event::{Problem, SiteId};
-use crate::http::problem_response;
 use crate::store::ErasedSite;
 
 /// The end of the paths that have no deadline: rewriting large tables takes minutes.
@@ -31,24 +30,19 @@ async fn erase_site(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let erased = async {
-        let who = site.authorize_request(&request, Permission::EraseSite(&name))?;
-        if !is_site_name(&name) {
-            return Err(Problem::unknown_site());
-        }
-        // A task of its own: it continues if the client leaves.
-        let site = site.clone();
-        actix_web::rt::spawn(async move { site.erase_everywhere(&who, &name).await })
-            .await
-            .unwrap_or_else(|_| Err(Problem::store_unavailable()))
-    };
-    match erased.await {
-        Ok(answer) => HttpResponse::Ok()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(answer),
-        Err(problem) => problem_response(&problem, None).await,
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::EraseSite(&name))?;
+    if !is_site_name(&name) {
+        return Err(Problem::unknown_site());
     }
+
+    // A task of its own: it continues if the client leaves.
+    let erased = actix_web::rt::spawn(async move { site.erase_everywhere(&who, &name).await })
+        .await
+        .unwrap_or_else(|_| Err(Problem::change_unconfirmed()))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(erased))
 }
 
 impl AppState {
@@ -89,12 +83,12 @@ impl AppState {
             .journal
             .forget_site(id)
             .await
-            .ok_or_else(Problem::store_unavailable)?;
+            .ok_or_else(Problem::change_unconfirmed)?;
         let mut flushed = self.flushed_segment.clone();
         let sent = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
         match tokio::time::timeout(MAX_WAIT_FOR_SEGMENTS, sent).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(Problem::store_unavailable()),
+            _ => Err(Problem::change_unconfirmed()),
         }
     }
 }

@@ -6,10 +6,9 @@ use serde_json::{Map, Value};
 
 use super::AppState;
 use super::access::Permission;
-use super::api::{build_query, invalid_query, query_pairs, store_problem};
+use super::api::{QueryPairs, build_query, into_pairs, invalid_query, store_problem};
 use super::compression;
 use crate::event::{Dimension, Problem, Subject};
-use crate::http::problem_response;
 use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
 use crate::store::Store;
 
@@ -20,23 +19,23 @@ const DEFAULT_ROWS: u32 = 1000;
 pub async fn get_export(
     request: HttpRequest,
     name: web::Path<String>,
+    query: QueryPairs,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    match build_file(&request, &name, &site).await {
-        Ok(file) => {
-            let mut answer = HttpResponse::Ok();
-            answer
-                .content_type(file.content_type)
-                .insert_header((CACHE_CONTROL, "no-store"))
-                .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .insert_header((
-                    CONTENT_DISPOSITION,
-                    format!("attachment; filename=\"{}\"", file.name),
-                ));
-            compression::compressed_response(answer, &request, file.body)
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    }
+) -> Result<HttpResponse, Problem> {
+    let file = build_file(&request, query, &name, &site).await?;
+
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type(file.content_type)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{}\"", file.name),
+        ));
+    Ok(compression::compressed_response(
+        answer, &request, file.body,
+    ))
 }
 
 struct ExportFile {
@@ -47,6 +46,7 @@ struct ExportFile {
 
 async fn build_file(
     request: &HttpRequest,
+    query: QueryPairs,
     name: &str,
     site: &AppState,
 ) -> Result<ExportFile, Problem> {
@@ -57,7 +57,7 @@ async fn build_file(
     };
     site.check_permission(request, Permission::ReadSite(name))?;
 
-    let (own, rest): (Vec<_>, Vec<_>) = query_pairs(request)?
+    let (own, rest): (Vec<_>, Vec<_>) = into_pairs(query)?
         .into_iter()
         .partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
     let own: Map<String, Value> = own

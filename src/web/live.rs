@@ -17,8 +17,7 @@ use super::AppState;
 use super::access::Permission;
 use super::api::{find_site, json_response};
 use super::streams::StreamPermit;
-use crate::event::{Problem, SiteId};
-use crate::http::problem_response;
+use crate::event::{Problem, ProblemCode, SiteId};
 use crate::journal::Journal;
 use crate::publisher;
 
@@ -31,18 +30,19 @@ pub async fn get_live_visitors(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let answer = async {
-        site.check_permission(&request, Permission::ReadSite(&name))?;
-        let (id, _) = find_site(&name, &site)?;
-        let visitors = site
-            .journal
-            .count_live_visitors(id)
-            .await
-            .ok_or_else(stopping_problem)?;
-        Ok(json!({"visitors": visitors}))
-    };
-    json_response(&request, false, answer.await).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadSite(&name))?;
+    let (id, _) = find_site(&name, &site)?;
+    let visitors = site
+        .journal
+        .count_live_visitors(id)
+        .await
+        .ok_or_else(|| Problem::new(ProblemCode::Stopping))?;
+    Ok(json_response(
+        &request,
+        false,
+        &json!({"visitors": visitors}),
+    ))
 }
 
 /// `GET /api/v1/sites/{site}/events`, server-sent events: `live` with the number whenever it
@@ -51,33 +51,29 @@ pub async fn stream_events(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let opened = async {
-        site.check_permission(&request, Permission::ReadSite(&name))?;
-        let (id, _) = find_site(&name, &site)?;
-        let shown = site.credential_from_request(&request);
-        let network = site.auth.network_key(&request);
-        let room = site
-            .streams
-            .try_acquire(site.stream_holder(&shown), network)?;
-        // Keeps the credential, not the request, whose personal data are dropped with the
-        // response's header.
-        let of = site.clone();
-        let allowed = move || of.is_still_permitted(&shown, Permission::ReadSite(&name));
-        Ok(LiveEventStream::new(id, &site, Box::new(allowed), room))
-    };
-    let watch: Result<LiveEventStream, Problem> = opened.await;
-    match watch {
-        Ok(watch) => HttpResponse::Ok()
-            .content_type("text/event-stream")
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header(("x-accel-buffering", "no"))
-            .streaming(stream::unfold(watch, |mut watch| async {
-                let event = watch.next_event().await?;
-                Some((Ok::<_, Infallible>(Bytes::from(event)), watch))
-            })),
-        Err(problem) => problem_response(&problem, None).await,
-    }
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadSite(&name))?;
+    let (id, _) = find_site(&name, &site)?;
+    let shown = site.credential_from_request(&request);
+    let network = site.auth.network_key(&request);
+    let room = site
+        .streams
+        .try_acquire(site.stream_holder(&shown), network)?;
+
+    // Keeps the credential, not the request, whose personal data are dropped with the response's
+    // header.
+    let of = site.clone();
+    let allowed = move || of.is_still_permitted(&shown, Permission::ReadSite(&name));
+    let watch = LiveEventStream::new(id, &site, Box::new(allowed), room);
+
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(stream::unfold(watch, |mut watch| async {
+            let event = watch.next_event().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(event)), watch))
+        })))
 }
 
 struct LiveEventStream {
@@ -147,8 +143,4 @@ impl LiveEventStream {
         }
         Some(": here\n\n".to_owned())
     }
-}
-
-fn stopping_problem() -> Problem {
-    Problem::new(503, "unavailable", "The collector is stopping")
 }

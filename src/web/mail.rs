@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Span;
 use jiff::civil::Date;
@@ -12,19 +11,21 @@ use serde_json::json;
 
 use super::AppState;
 use super::access::Permission;
-use super::api::{invalid_query, json_response, query_pairs, store_problem};
-use super::body::{bad_value, read_json_body};
-use super::registry::change_response;
+use super::api::{
+    QueryPairs, changed_response, created_response, into_pairs, invalid_query, json_response,
+    store_problem,
+};
+use super::body::{JsonBody, bad_value};
 use crate::access::{self, SecretDigest};
 use crate::calendar::Day;
-use crate::event::{Problem, SiteId};
-use crate::http::problem_response;
+use crate::event::{Problem, ProblemCode, SiteId};
 use crate::mail::{
     MailService, MessageConfirmation, SignRequest, SignRequestError, SignedMail, SignedValuesError,
 };
 use crate::report::{self, ReportParams, ReportQuery};
 
 const MAX_BODY_BYTES: usize = 256 * 1024;
+const MAX_MESSAGES_BODY_BYTES: usize = 8192;
 const MAX_MAILS: usize = 100;
 const MAX_MESSAGES: usize = 1000;
 
@@ -60,31 +61,31 @@ fn one() -> usize {
     1
 }
 
-async fn get_mail_report(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let mut closed = false;
-    let answer = async {
-        site.check_permission(&request, Permission::UseMail)?;
-        let asked = ReportParams::from_pairs(query_pairs(&request)?).filter(has_only_range);
-        let asked =
-            asked.ok_or_else(|| invalid_query("accepted are range or from and to, once each"))?;
-        let question = ReportQuery::new(
-            "",
-            (SiteId::PLATFORM, &mail_time_zone(&site)),
-            asked,
-            site.clock.now(),
-            site.platform_report_limits(),
-        )?;
-        closed = question.is_closed();
-        let store = site
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
-        report::run_mail_report(&store, &question)
-            .await
-            .map_err(store_problem)
-    };
-    let answer = answer.await;
-    json_response(&request, closed, answer).await
+async fn get_mail_report(
+    request: HttpRequest,
+    query: QueryPairs,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::UseMail)?;
+    let asked = ReportParams::from_pairs(into_pairs(query)?).filter(has_only_range);
+    let asked =
+        asked.ok_or_else(|| invalid_query("accepted are range or from and to, once each"))?;
+    let question = ReportQuery::new(
+        "",
+        (SiteId::PLATFORM, &mail_time_zone(&site)),
+        asked,
+        site.clock.now(),
+        site.platform_report_limits(),
+    )?;
+
+    let store = site
+        .store
+        .load_full()
+        .ok_or_else(Problem::store_unavailable)?;
+    let answer = report::run_mail_report(&store, &question)
+        .await
+        .map_err(store_problem)?;
+    Ok(json_response(&request, question.is_closed(), &answer))
 }
 
 fn has_only_range(asked: &ReportParams) -> bool {
@@ -113,26 +114,21 @@ fn mail_time_zone(site: &AppState) -> TimeZone {
 
 async fn sign_links(
     request: HttpRequest,
-    mut payload: web::Payload,
+    orders: JsonBody<SignMailsRequest, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let orders =
-        read_json_body::<SignMailsRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let minted = async {
-        site.check_permission(&request, Permission::UseMail)?;
-        let (SignMailsRequest { mails }, desk) = (orders?, require_mail(&site)?);
-        if mails.len() > MAX_MAILS {
-            return Err(bad_value(format!("mails holds at most {MAX_MAILS}")));
-        }
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::UseMail)?;
+    let (SignMailsRequest { mails }, desk) = (orders.into_inner()?, require_mail(&site)?);
+    if mails.len() > MAX_MAILS {
+        return Err(bad_value(format!("mails holds at most {MAX_MAILS}")));
+    }
 
-        let today = site.today_in(&mail_time_zone(&site));
-        let desk = Arc::clone(desk);
-        let minted = web::block(move || sign_mails(&desk, &mails, today))
-            .await
-            .map_err(|_| signing_unavailable())??;
-        Ok(json!({ "mails": minted }))
-    };
-    created_response(minted.await).await
+    let today = site.today_in(&mail_time_zone(&site));
+    let desk = Arc::clone(desk);
+    let minted = web::block(move || sign_mails(&desk, &mails, today))
+        .await
+        .map_err(|_| Problem::new(ProblemCode::SigningUnavailable))??;
+    Ok(created_response(&json!({ "mails": minted })))
 }
 
 /// Signs all mails or none. Waits for the disk.
@@ -155,75 +151,69 @@ fn sign_mails(
     match desk.signed_values.record_values(&pairs, today) {
         Ok(()) => Ok(minted),
         Err(own @ SignedValuesError::LimitReached { .. }) => {
-            Err(
-                Problem::new(422, "recipients_own", "This mail cannot be signed")
-                    .with_detail(own.to_string()),
-            )
+            Err(Problem::new(ProblemCode::TooManyMailValues).with_detail(own.to_string()))
         }
         Err(error @ SignedValuesError::File { .. }) => {
             tracing::error!(%error, "signed values cannot be stored, so nothing is signed");
-            Err(signing_unavailable())
+            Err(Problem::new(ProblemCode::SigningUnavailable))
         }
     }
 }
 
 async fn create_messages(
     request: HttpRequest,
-    mut payload: web::Payload,
+    new: JsonBody<NewMessages, MAX_MESSAGES_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let new = read_json_body::<NewMessages>(&mut payload, 8192, site.body_deadline).await;
-    let made = async {
-        site.check_permission(&request, Permission::UseMail)?;
-        let (new, desk) = (new?, require_mail(&site)?);
-        let days = require_messages(desk)?.days;
-        desk.signer
-            .check_template(&new.template)
-            .map_err(|why| sign_problem(why, ""))?;
-        if !new.consent || !(1..=MAX_MESSAGES).contains(&new.count) {
-            let accepted = format!(
-                "consent must be true: without it there is no pixel; count is 1 to {MAX_MESSAGES}"
-            );
-            return Err(bad_value(accepted));
-        }
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::UseMail)?;
+    let (new, desk) = (new.into_inner()?, require_mail(&site)?);
+    let days = require_messages(desk)?.days;
+    desk.signer
+        .check_template(&new.template)
+        .map_err(|why| sign_problem(why, ""))?;
+    if !new.consent || !(1..=MAX_MESSAGES).contains(&new.count) {
+        let accepted = format!(
+            "consent must be true: without it there is no pixel; count is 1 to {MAX_MESSAGES}"
+        );
+        return Err(bad_value(accepted));
+    }
 
-        let made: Vec<(SecretDigest, String)> = (0..new.count)
-            .map(|_| access::generate_message_secret())
-            .collect();
-        let digests: Vec<SecretDigest> = made.iter().map(|(digest, _)| *digest).collect();
-        let expires = last_day(site.today_in(&mail_time_zone(&site)), days);
-        site.registry
-            .register_messages(&digests, &new.template, expires)
-            .await?;
-        let rows = made
-            .iter()
-            .map(|(_, token)| json!({"token": token, "pixel": desk.signer.pixel_url(&format!("m.{token}"))}));
-        Ok(json!({"expires": expires.to_string(), "messages": rows.collect::<Vec<_>>()}))
-    };
-    created_response(made.await).await
+    let made: Vec<(SecretDigest, String)> = (0..new.count)
+        .map(|_| access::generate_message_secret())
+        .collect();
+    let digests: Vec<SecretDigest> = made.iter().map(|(digest, _)| *digest).collect();
+    let expires = last_day(site.today_in(&mail_time_zone(&site)), days);
+    site.registry
+        .register_messages(&digests, &new.template, expires)
+        .await?;
+    let rows = made.iter().map(
+        |(_, token)| json!({"token": token, "pixel": desk.signer.pixel_url(&format!("m.{token}"))}),
+    );
+    let rows: Vec<_> = rows.collect();
+    Ok(created_response(
+        &json!({"expires": expires.to_string(), "messages": rows}),
+    ))
 }
 
 async fn get_message(
     request: HttpRequest,
     token: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let found = async {
-        site.check_permission(&request, Permission::UseMail)?;
-        require_messages(require_mail(&site)?)?;
-        let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
-        let row = site
-            .registry
-            .find_message(&digest)
-            .await?
-            .ok_or_else(unknown_message)?;
-        if row.expires < last_day(site.today_in(&mail_time_zone(&site)), 0).as_number() {
-            return Err(unknown_message());
-        }
-        let opened = (row.opened > 0).then(|| Day::from_number(row.opened).to_string());
-        Ok(json!({"template": row.template, "opened": opened, "revoked": row.revoked}))
-    };
-    json_response(&request, false, found.await).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::UseMail)?;
+    require_messages(require_mail(&site)?)?;
+    let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
+    let row = site
+        .registry
+        .find_message(&digest)
+        .await?
+        .ok_or_else(unknown_message)?;
+    if row.expires < last_day(site.today_in(&mail_time_zone(&site)), 0).as_number() {
+        return Err(unknown_message());
+    }
+    let opened = (row.opened > 0).then(|| Day::from_number(row.opened).to_string());
+    let answer = json!({"template": row.template, "opened": opened, "revoked": row.revoked});
+    Ok(json_response(&request, false, &answer))
 }
 
 /// From now on its pixel records nothing, also in mails already sent, and its recorded opening is
@@ -232,48 +222,26 @@ async fn revoke_message(
     request: HttpRequest,
     token: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    change_response(async {
-        site.check_permission(&request, Permission::UseMail)?;
-        require_messages(require_mail(&site)?)?;
-        let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
-        site.registry
-            .find_message(&digest)
-            .await?
-            .ok_or_else(unknown_message)?;
-        site.registry.revoke_message(&digest).await
-    })
-    .await
-}
-
-async fn created_response(made: Result<serde_json::Value, Problem>) -> HttpResponse {
-    match made {
-        Ok(made) => HttpResponse::Created()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(made),
-        Err(problem) => problem_response(&problem, None).await,
-    }
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::UseMail)?;
+    require_messages(require_mail(&site)?)?;
+    let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
+    site.registry
+        .find_message(&digest)
+        .await?
+        .ok_or_else(unknown_message)?;
+    site.registry.revoke_message(&digest).await?;
+    Ok(changed_response())
 }
 
 fn require_mail(site: &AppState) -> Result<&Arc<MailService>, Problem> {
-    let off = || {
-        Problem::new(409, "mail_off", "Mails are not counted here")
-            .with_detail("mail.enabled is false")
-    };
+    let off = || Problem::new(ProblemCode::MailDisabled).with_detail("mail.enabled is false");
     site.mail.as_ref().ok_or_else(off)
 }
 
 fn require_messages(desk: &MailService) -> Result<&MessageConfirmation, Problem> {
-    let off = || {
-        Problem::new(
-            409,
-            "aggregate_only",
-            "Single messages are not tracked here",
-        )
-    };
-    desk.messages
-        .as_ref()
-        .ok_or_else(|| off().with_detail("mail.mode is aggregate"))
+    let off = || Problem::new(ProblemCode::AggregateOnly).with_detail("mail.mode is aggregate");
+    desk.messages.as_ref().ok_or_else(off)
 }
 
 fn last_day(today: Date, days: u32) -> Day {
@@ -285,24 +253,12 @@ fn last_day(today: Date, days: u32) -> Day {
 
 fn sign_problem(why: SignRequestError, place: &str) -> Problem {
     let code = match why {
-        SignRequestError::UnknownTemplate { .. } => "template_not_listed",
-        _ => "bad_value",
+        SignRequestError::UnknownTemplate { .. } => ProblemCode::UnlistedTemplate,
+        _ => ProblemCode::InvalidValue,
     };
-    Problem::new(422, code, "This mail cannot be signed").with_detail(format!("{place}{why}"))
-}
-
-fn signing_unavailable() -> Problem {
-    Problem::new(
-        503,
-        "not_kept",
-        "Nothing can be signed right now: signed values cannot be stored",
-    )
+    Problem::new(code).with_detail(format!("{place}{why}"))
 }
 
 fn unknown_message() -> Problem {
-    Problem::new(
-        404,
-        "unknown_message",
-        "There is no such message, or it is no longer kept",
-    )
+    Problem::new(ProblemCode::UnknownMessage)
 }

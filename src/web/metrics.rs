@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::AppState;
 use super::access::Permission;
-use crate::http::problem_response;
+use crate::event::Problem;
 use crate::telemetry::{AccessCounts, ClockReadings};
 
 /// Deadline for the size of the store's tables, which is one figure of many: a store that hangs
@@ -14,10 +14,15 @@ use crate::telemetry::{AccessCounts, ClockReadings};
 const STORE_SIZE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `GET /metrics`.
-pub async fn get_metrics(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    if let Err(problem) = site.check_permission(&request, Permission::ReadPlatform) {
-        return problem_response(&problem, None).await;
-    }
+///
+/// # Errors
+///
+/// The caller may not read the platform's reports.
+pub async fn get_metrics(
+    request: HttpRequest,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadPlatform)?;
     let stored = match site.store.load_full() {
         Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes())
             .await
@@ -51,7 +56,7 @@ pub async fn get_metrics(request: HttpRequest, site: web::Data<AppState>) -> Htt
     let page = site
         .meters
         .render_metrics(&site.journal, &doors, &times, stored, clamped);
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
-        .body(page)
+        .body(page))
 }

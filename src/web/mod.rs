@@ -38,17 +38,17 @@ use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config::RetentionPolicy;
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 use crate::flush;
 use crate::health::HealthMonitor;
-use crate::http::{ConnectionLimiter, problem_response};
+use crate::http::{ConnectionLimiter, configure_extractors};
 use crate::ingest;
 use crate::journal::Journal;
 use crate::mail::MailService;
@@ -144,6 +144,7 @@ impl AppState {
 
 /// Registers all routes except those of `ingest` and of consent.
 pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
+    configure_extractors(config);
     config
         .route("/metrics", web::get().to(metrics::get_metrics))
         .route(
@@ -203,19 +204,19 @@ pub async fn handle_unmatched(
     site: web::Data<AppState>,
     tree: web::Data<IntrospectionTree>,
 ) -> HttpResponse {
-    let unread = Some((&mut payload, site.body_deadline));
-    let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
-        return problem_response(
-            &Problem::new(404, "not_found", "There is nothing here"),
-            unread,
-        )
-        .await;
+    let pattern = request.resource_map().match_pattern(request.path());
+    let methods = pattern.map(|pattern| allowed_methods(&tree, &pattern));
+    let problem = match &methods {
+        None => Problem::new(ProblemCode::NotFound),
+        Some(methods) => Problem::new(ProblemCode::MethodNotAllowed)
+            .with_detail(format!("allowed are {methods}")),
     };
-    let methods = allowed_methods(&tree, &pattern);
-    let problem = Problem::new(405, "method_not_allowed", "Method not allowed")
-        .with_detail(format!("allowed are {methods}"));
-    let mut answer = problem_response(&problem, unread).await;
-    if let Ok(methods) = HeaderValue::from_str(&methods) {
+
+    let problem = problem
+        .after_draining(&mut payload, site.body_deadline)
+        .await;
+    let mut answer = problem.error_response();
+    if let Some(methods) = methods.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
         answer.headers_mut().insert(ALLOW, methods);
     }
     answer

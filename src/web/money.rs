@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 use super::AppState;
 use super::access::Permission;
 use super::api::{find_site, json_response};
-use super::body::{bad_value, read_json_body};
+use super::body::{JsonBody, bad_value};
 use crate::access::AuditAction;
 use crate::calendar::Day;
 use crate::config::is_site_name;
 use crate::event::{Problem, minor_digits};
-use crate::http::problem_response;
 use crate::store::{VoidRequest, VoidRow};
 
 const MAX_BODY_BYTES: usize = 8192;
@@ -49,45 +48,39 @@ struct NewVoid {
 async fn create_void(
     request: HttpRequest,
     name: web::Path<String>,
-    mut payload: web::Payload,
+    new: JsonBody<NewVoid, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let new = read_json_body::<NewVoid>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let voided = async {
-        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
-        let (id, _) = find_site(&name, &site)?;
-        let void = new?.validate_void()?;
-        let by = site.audit_entry(&who, AuditAction::VoidMoney, format!("{name} {}", void.id));
-        site.registry.void_amounts(by, id, &void).await
-    };
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+    let (id, _) = find_site(&name, &site)?;
+    let void = new.into_inner()?.validate_void()?;
+    let by = site.audit_entry(&who, AuditAction::VoidMoney, format!("{name} {}", void.id));
+    let (voided, is_new) = site.registry.void_amounts(by, id, &void).await?;
 
-    match voided.await {
-        Ok((voided, now)) => HttpResponse::build(if now {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        })
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(HttpResponse::build(status)
         .insert_header((CACHE_CONTROL, "no-store"))
-        .json(void_row(&voided)),
-        Err(problem) => problem_response(&problem, None).await,
-    }
+        .json(void_row(&voided)))
 }
 
 async fn list_voids(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let rows = async {
-        site.check_permission(&request, Permission::ReadSite(&name))?;
-        let (id, zone) = find_site(&name, &site)?;
-        let limits = site.site_report_limits(&name);
-        let oldest = limits.oldest_kept_date(site.today_in(&zone));
-        let mut voids = site.registry.list_voids(id).await?;
-        voids.retain(|void| Day::from_number(void.to).to_date() >= oldest);
-        Ok(json!({ "rows": voids.iter().map(void_row).collect::<Vec<Value>>() }))
-    };
-    json_response(&request, false, rows.await).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadSite(&name))?;
+    let (id, zone) = find_site(&name, &site)?;
+    let limits = site.site_report_limits(&name);
+    let oldest = limits.oldest_kept_date(site.today_in(&zone));
+
+    let mut voids = site.registry.list_voids(id).await?;
+    voids.retain(|void| Day::from_number(void.to).to_date() >= oldest);
+    let rows: Vec<Value> = voids.iter().map(void_row).collect();
+    Ok(json_response(&request, false, &json!({ "rows": rows })))
 }
 
 fn void_row(voided: &VoidRow) -> Value {

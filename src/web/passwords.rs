@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{self, PasswordLogin};
 use crate::config::Secret;
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 
 /// Each check takes 19 MiB and a core.
 const MAX_CONCURRENT_CHECKS: usize = 2;
@@ -28,7 +28,7 @@ impl PasswordChecker {
     ///
     /// # Errors
     ///
-    /// 503 `busy` after waiting five seconds for a permit.
+    /// 503 `password_checks_busy` after waiting five seconds for a permit.
     pub async fn verify_login(
         &self,
         login: &Arc<PasswordLogin>,
@@ -44,7 +44,7 @@ impl PasswordChecker {
     ///
     /// # Errors
     ///
-    /// 503 `busy` after waiting five seconds for a permit.
+    /// 503 `password_checks_busy` after waiting five seconds for a permit.
     pub async fn verify_password(&self, hash: String, password: Secret) -> Result<bool, Problem> {
         self.run_blocking(move || access::verify_password(&hash, &password))
             .await
@@ -54,7 +54,7 @@ impl PasswordChecker {
     ///
     /// # Errors
     ///
-    /// 503 `busy` after waiting five seconds for a permit.
+    /// 503 `password_checks_busy` after waiting five seconds for a permit.
     pub async fn hash_password(&self, password: Secret) -> Result<String, Problem> {
         self.run_blocking(move || access::hash_password(&password))
             .await
@@ -80,5 +80,5 @@ impl PasswordChecker {
 }
 
 fn busy_problem() -> Problem {
-    Problem::new(503, "busy", "Too many passwords are being checked")
+    Problem::new(ProblemCode::PasswordChecksBusy)
 }

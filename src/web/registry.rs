@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::access::Permission;
-use super::api::{find_site, invalid_query, json_response, query_pairs, store_problem};
-use super::body::read_json_body;
+use super::api::{
+    QueryPairs, changed_response, find_site, into_pairs, invalid_query, json_response,
+    store_problem,
+};
+use super::body::JsonBody;
 use crate::access::{AuditAction, Principal};
 use crate::config::{AliasRule, SiteRule};
 use crate::event::Problem;
-use crate::http::problem_response;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_ROWS: usize = 100;
@@ -55,154 +56,110 @@ struct SiteSearch {
     limit: usize,
 }
 
-async fn list_sites(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let rows = async {
-        let who = site.authorize_request(&request, Permission::ListSites)?;
-        let search = SiteSearch::from_pairs(query_pairs(&request)?).ok_or_else(invalid_search)?;
-        let names = match &who {
-            Principal::Creator(sites) => sites.to_vec(),
-            Principal::Token(token) if token.site.is_some() => {
-                token.site.clone().into_iter().collect()
-            }
-            _ => site.all_site_names(&search).await?,
-        };
-
-        let names: BTreeSet<&String> = names
-            .iter()
-            .filter(|name| search.matches_name(name))
-            .collect();
-        let others = site.aliases_by_site();
-        let rows = names
-            .into_iter()
-            .filter_map(|name| site.site_row(name, others.get(name)));
-        let rows: Vec<Value> = rows.take(search.limit).collect();
-        Ok(json!({ "rows": rows }))
+async fn list_sites(
+    request: HttpRequest,
+    query: QueryPairs,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ListSites)?;
+    let search = SiteSearch::from_pairs(into_pairs(query)?).ok_or_else(invalid_search)?;
+    let names = match &who {
+        Principal::Creator(sites) => sites.to_vec(),
+        Principal::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
+        _ => site.all_site_names(&search).await?,
     };
-    json_response(&request, false, rows.await).await
+
+    let names: BTreeSet<&String> = names
+        .iter()
+        .filter(|name| search.matches_name(name))
+        .collect();
+    let others = site.aliases_by_site();
+    let rows = names
+        .into_iter()
+        .filter_map(|name| site.site_row(name, others.get(name)));
+    let rows: Vec<Value> = rows.take(search.limit).collect();
+    Ok(json_response(&request, false, &json!({ "rows": rows })))
 }
 
 async fn register_site(
     request: HttpRequest,
     name: web::Path<String>,
-    mut payload: web::Payload,
+    body: JsonBody<SiteRegistration, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let body = read_json_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
-        let SiteRegistration {
-            hosts,
-            zone,
-            embed,
-            max_amount,
-            keep_days,
-        } = body?;
-        let by = site.audit_entry(&who, AuditAction::PutSite, &**name);
-        site.registry
-            .register_site(
-                by,
-                SiteRule {
-                    id: name.into_inner(),
-                    hosts,
-                    zone,
-                    embed,
-                    max_amount,
-                    keep_days,
-                },
-            )
-            .await
-    })
-    .await
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+    let SiteRegistration {
+        hosts,
+        zone,
+        embed,
+        max_amount,
+        keep_days,
+    } = body.into_inner()?;
+    let by = site.audit_entry(&who, AuditAction::PutSite, &**name);
+    let rule = SiteRule {
+        id: name.into_inner(),
+        hosts,
+        zone,
+        embed,
+        max_amount,
+        keep_days,
+    };
+    site.registry.register_site(by, rule).await?;
+    Ok(changed_response())
 }
 
 async fn remove_site(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
-        site.registry
-            .remove_site(
-                site.audit_entry(&who, AuditAction::RemoveSite, &**name),
-                &name,
-            )
-            .await
-    })
-    .await
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+    let by = site.audit_entry(&who, AuditAction::RemoveSite, &**name);
+    site.registry.remove_site(by, &name).await?;
+    Ok(changed_response())
 }
 
 async fn get_alias(
     request: HttpRequest,
     alias: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let shown_alias = site
-        .check_permission(&request, Permission::ManageAliases)
-        .and_then(|()| {
-            let registered = site.registry.directory.registered_sites();
-            let found = registered
-                .aliases
-                .iter()
-                .find(|known| known.alias == **alias);
-            found.cloned().ok_or_else(Problem::unknown_site)
-        });
-    json_response(&request, false, shown_alias).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ManageAliases)?;
+    let registered = site.registry.directory.registered_sites();
+    let found = registered
+        .aliases
+        .iter()
+        .find(|known| known.alias == **alias)
+        .ok_or_else(Problem::unknown_site)?;
+    Ok(json_response(&request, false, found))
 }
 
 async fn register_alias(
     request: HttpRequest,
     alias: web::Path<String>,
-    mut payload: web::Payload,
+    body: JsonBody<AliasRegistration, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let body = read_json_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::ManageAliases)?;
-        let AliasRegistration { site: of } = body?;
-        let by = site.audit_entry(&who, AuditAction::PutAlias, &**alias);
-        site.registry
-            .register_alias(
-                by,
-                AliasRule {
-                    alias: alias.into_inner(),
-                    site: of,
-                },
-            )
-            .await
-    })
-    .await
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ManageAliases)?;
+    let AliasRegistration { site: of } = body.into_inner()?;
+    let by = site.audit_entry(&who, AuditAction::PutAlias, &**alias);
+    let rule = AliasRule {
+        alias: alias.into_inner(),
+        site: of,
+    };
+    site.registry.register_alias(by, rule).await?;
+    Ok(changed_response())
 }
 
 async fn remove_alias(
     request: HttpRequest,
     alias: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::ManageAliases)?;
-        site.registry
-            .remove_alias(
-                site.audit_entry(&who, AuditAction::RemoveAlias, &**alias),
-                &alias,
-            )
-            .await
-    })
-    .await
-}
-
-/// The response to a change.
-pub(super) async fn change_response(
-    change: impl Future<Output = Result<(), Problem>>,
-) -> HttpResponse {
-    match change.await {
-        Ok(()) => HttpResponse::NoContent()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .finish(),
-        Err(problem) => problem_response(&problem, None).await,
-    }
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ManageAliases)?;
+    let by = site.audit_entry(&who, AuditAction::RemoveAlias, &**alias);
+    site.registry.remove_alias(by, &alias).await?;
+    Ok(changed_response())
 }
 
 impl SiteSearch {

@@ -14,12 +14,13 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config.route("/api/v1/retention", web::get().to(get_retention));
 }
 
-async fn get_retention(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let answer = async {
-        site.check_permission(&request, Permission::ReadPlatform)?;
-        site.expired_rows().await
-    };
-    json_response(&request, false, answer.await).await
+async fn get_retention(
+    request: HttpRequest,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ReadPlatform)?;
+    let expired = site.expired_rows().await?;
+    Ok(json_response(&request, false, &expired))
 }
 
 impl AppState {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::access::{AuthState, SESSION_COOKIE, bad_csrf};
-use super::body::read_json_body;
+use super::body::JsonBody;
 use crate::access::{AuditAction, Principal, SessionId, TokenUse};
 use crate::config::{Secret, is_site_name};
-use crate::event::Problem;
-use crate::http::{HandoverClaims, header_text, problem_response, read_body};
+use crate::event::{Problem, ProblemCode};
+use crate::http::{HandoverClaims, header_text, read_body};
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -25,7 +25,7 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
         // verified.
         .route(
             "/handover",
-            web::get().to(async || problem_response(&invalid_handover(), None).await),
+            web::get().to(async || Err::<HttpResponse, Problem>(invalid_handover())),
         );
 }
 
@@ -42,62 +42,52 @@ struct HandoverRequest {
     token: Secret,
 }
 
-async fn get_session(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    match site.request_principal(&request) {
-        Ok(who) => {
-            let session = site.find_session(&request);
-            let state = site.session_json(&who, session.as_ref().map(|(id, _)| id));
-            HttpResponse::Ok()
-                .insert_header((CACHE_CONTROL, "no-store"))
-                .json(state)
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    }
+async fn get_session(
+    request: HttpRequest,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let who = site.request_principal(&request)?;
+    let session = site.find_session(&request);
+    let state = site.session_json(&who, session.as_ref().map(|(id, _)| id));
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(state))
 }
 
 async fn sign_in(
     request: HttpRequest,
-    mut payload: web::Payload,
+    login: JsonBody<LoginRequest, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let login =
-        read_json_body::<LoginRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let signed_in = async {
-        if site.auth.is_cross_origin(&request) {
-            return Err(bad_csrf());
-        }
-        site.check_login(&request, login?).await?;
-        Ok(site.start_session(&request, Principal::Operator, "operator"))
-    };
-
-    match signed_in.await {
-        Ok(id) => HttpResponse::Ok()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((SET_COOKIE, session_cookie(&id)))
-            .json(site.session_json(&Principal::Operator, Some(&id))),
-        Err(problem) => problem_response(&problem, None).await,
+) -> Result<HttpResponse, Problem> {
+    if site.auth.is_cross_origin(&request) {
+        return Err(bad_csrf());
     }
+    site.check_login(&request, login.into_inner()?).await?;
+
+    let id = site.start_session(&request, Principal::Operator, "operator");
+    Ok(HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((SET_COOKIE, session_cookie(&id)))
+        .json(site.session_json(&Principal::Operator, Some(&id))))
 }
 
-async fn sign_out(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    match site.require_own_session(&request) {
-        Ok((id, who)) => {
-            site.auth.sessions.end_session(&id);
-            site.registry.enqueue_sign_in(site.audit_entry(
-                &who,
-                AuditAction::SignOut,
-                audit_subject(&who),
-            ));
-            let gone =
-                format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
-            let mut answer = HttpResponse::NoContent();
-            answer
-                .insert_header((CACHE_CONTROL, "no-store"))
-                .insert_header((SET_COOKIE, gone))
-                .finish()
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    }
+async fn sign_out(
+    request: HttpRequest,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let (id, who) = site.require_own_session(&request)?;
+    site.auth.sessions.end_session(&id);
+    site.registry.enqueue_sign_in(site.audit_entry(
+        &who,
+        AuditAction::SignOut,
+        audit_subject(&who),
+    ));
+
+    let gone = format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+    Ok(HttpResponse::NoContent()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((SET_COOKIE, gone))
+        .finish())
 }
 
 /// The platform's page posts a form to this handler from its own site: no cookie is sent, and none
@@ -106,32 +96,27 @@ async fn accept_handover(
     request: HttpRequest,
     mut payload: web::Payload,
     site: web::Data<AppState>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
+    // Not an extractor: the body is a form or JSON, and all its errors get one response.
     let body = read_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let handed_over = async {
-        let token = body
-            .ok()
-            .and_then(|body| extract_token(&request, &body))
-            .ok_or_else(invalid_handover)?;
-        site.verify_handover(&request, &token)
+    let token = body
+        .ok()
+        .and_then(|body| extract_token(&request, &body))
+        .ok_or_else(invalid_handover)?;
+    let who = site.verify_handover(&request, &token)?;
+
+    let first = audit_subject(&who).to_owned();
+    let to = if matches!(who, Principal::Creator(_)) {
+        format!("/?site={first}")
+    } else {
+        "/".to_owned()
     };
-    match handed_over.await {
-        Ok(who) => {
-            let first = audit_subject(&who).to_owned();
-            let to = if matches!(who, Principal::Creator(_)) {
-                format!("/?site={first}")
-            } else {
-                "/".to_owned()
-            };
-            let id = site.start_session(&request, who, &first);
-            let mut answer = HttpResponse::SeeOther();
-            answer
-                .insert_header((CACHE_CONTROL, "no-store"))
-                .insert_header((SET_COOKIE, session_cookie(&id)));
-            answer.insert_header((LOCATION, to)).finish()
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    }
+    let id = site.start_session(&request, who, &first);
+    Ok(HttpResponse::SeeOther()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((SET_COOKIE, session_cookie(&id)))
+        .insert_header((LOCATION, to))
+        .finish())
 }
 
 /// The token from the body, as form or JSON. A query string is not accepted.
@@ -181,11 +166,7 @@ impl AppState {
             true => Ok(()),
             false => {
                 tracing::warn!("a password login was refused");
-                Err(Problem::new(
-                    401,
-                    "bad_login",
-                    "The name or the password is wrong",
-                ))
+                Err(Problem::new(ProblemCode::WrongLogin))
             }
         }
     }
@@ -202,11 +183,7 @@ impl AppState {
             .network_key(&self.auth.origins.client_address(request));
         match self.auth.rate_limiters.is_login_limited(network, user) {
             false => Ok(()),
-            true => Err(Problem::new(
-                429,
-                "too_many_tries",
-                "Too many passwords were tried; wait a minute",
-            )),
+            true => Err(Problem::new(ProblemCode::TooManyPasswords)),
         }
     }
 
@@ -231,13 +208,13 @@ impl AppState {
             TokenUse::First => {}
             TokenUse::AlreadyUsed => return Err(invalid_handover()),
             TokenUse::TableFull => {
-                return Err(Problem::new(503, "busy", "Too many sign-ins in progress"));
+                return Err(Problem::new(ProblemCode::HandoverTableFull));
             }
         }
 
         match &*role {
             "operator" if self.auth.allows_operator_handover => Ok(Principal::Operator),
-            "operator" => Err(Problem::missing_right()),
+            "operator" => Err(Problem::new(ProblemCode::NotPermitted)),
             _ if !sites.is_empty() && sites.iter().all(|name| is_site_name(name)) => {
                 Ok(Principal::Creator(sites.into()))
             }
@@ -274,11 +251,11 @@ fn session_cookie(id: &SessionId) -> String {
 }
 
 fn no_login() -> Problem {
-    Problem::new(404, "no_login", "There is no password login here")
+    Problem::new(ProblemCode::NoLogin)
 }
 
 fn invalid_handover() -> Problem {
-    Problem::new(401, "not_believed", "You could not be signed in").with_detail(
+    Problem::new(ProblemCode::InvalidHandover).with_detail(
         "POST a token of the platform, of at most five minutes and not used before, as the field token; open your statistics from the platform again",
     )
 }

@@ -5,20 +5,23 @@
 
 use std::sync::Arc;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
 };
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::api::{find_site, invalid_query, store_problem};
-use super::body::read_json_body;
+use super::api::{changed_response, find_site, invalid_query, store_problem};
+use super::body::JsonBody;
 use super::{AppState, compression, dashboard};
 use crate::access::ShareLink;
 use crate::config::Secret;
-use crate::event::Problem;
-use crate::http::{OriginResolver, problem_response};
+use crate::event::{Problem, ProblemCode};
+use crate::http::OriginResolver;
 use crate::report::{self, ReportLimits, ReportParams, ReportQuery};
 
 const MAX_BODY_BYTES: usize = 4096;
@@ -27,15 +30,18 @@ const LIST_ROWS: u32 = 100;
 const ROBOTS_HEADER: HeaderName = HeaderName::from_static("x-robots-tag");
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
+    let page = web::get().to(get_share_page);
+    let report = web::get().to(get_share_report);
+    let unlock = web::post().to(unlock_share);
     config
-        .route("/share/{token}", web::get().to(get_share_page))
+        .route("/share/{token}", page.wrap(from_fn(add_privacy_headers)))
         .route(
             "/api/v1/shares/{token}/report",
-            web::get().to(get_share_report),
+            report.wrap(from_fn(add_privacy_headers)),
         )
         .route(
             "/api/v1/shares/{token}/unlock",
-            web::post().to(unlock_share),
+            unlock.wrap(from_fn(add_privacy_headers)),
         );
 }
 
@@ -51,90 +57,71 @@ async fn get_share_page(
     token: web::Path<Secret>,
     site: web::Data<AppState>,
 ) -> HttpResponse {
-    let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&request, &token));
-    add_privacy_headers(&mut answer);
-    answer
+    dashboard::framed_page(&request, &site.frame_ancestors(&request, &token))
 }
 
 async fn get_share_report(
     request: HttpRequest,
     token: web::Path<Secret>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let answer = async {
-        let share = site.find_share(&request, &token)?;
-        if share.password.is_some() && !site.is_unlocked(&request, &share) {
-            return Err(Problem::new(
-                401,
-                "password_needed",
-                "This link needs its password",
-            ));
-        }
-        if !request.query_string().is_empty() {
-            return Err(invalid_query(
-                "a share link has one report: its own days, without a filter",
-            ));
-        }
-        site.load_share_report(&share).await
-    };
+) -> Result<HttpResponse, Problem> {
+    let share = site.find_share(&request, &token)?;
+    if share.password.is_some() && !site.is_unlocked(&request, &share) {
+        return Err(Problem::new(ProblemCode::PasswordRequired));
+    }
+    if !request.query_string().is_empty() {
+        return Err(invalid_query(
+            "a share link has one report: its own days, without a filter",
+        ));
+    }
 
-    let mut answer = match answer.await {
-        Ok(kept) => {
-            let mut answer = HttpResponse::Ok();
-            answer
-                .content_type("application/json")
-                .insert_header((CACHE_CONTROL, "no-store"));
-            compression::compressed_response(answer, &request, kept.into_bytes())
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    };
-    add_privacy_headers(&mut answer);
+    let report = site.load_share_report(&share).await?;
+    let mut answer = HttpResponse::Ok();
     answer
+        .content_type("application/json")
+        .insert_header((CACHE_CONTROL, "no-store"));
+    Ok(compression::compressed_response(
+        answer,
+        &request,
+        report.into_bytes(),
+    ))
 }
 
 async fn unlock_share(
     request: HttpRequest,
     token: web::Path<Secret>,
-    mut payload: web::Payload,
+    given: JsonBody<UnlockRequest, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let given =
-        read_json_body::<UnlockRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let unlocked = async {
-        let share = site.find_share(&request, &token)?;
-        let Some(hash) = &share.password else {
-            return Ok(None);
-        };
-        let password = given?.password;
-        site.check_login_rate(&request, &share.id)?;
-        match site
-            .auth
-            .passwords
-            .verify_password(hash.clone(), password)
-            .await?
-        {
-            true => Ok(Some(site.unlock_cookie(&share))),
-            false => Err(Problem::new(401, "bad_password", "The password is wrong")),
-        }
+) -> Result<HttpResponse, Problem> {
+    let share = site.find_share(&request, &token)?;
+    let Some(hash) = &share.password else {
+        return Ok(changed_response());
     };
 
-    let mut answer = match unlocked.await {
-        Ok(cookie) => {
-            let mut answer = HttpResponse::NoContent();
-            answer.insert_header((CACHE_CONTROL, "no-store"));
-            if let Some(cookie) = cookie {
-                answer.insert_header((SET_COOKIE, cookie));
-            }
-            answer.finish()
-        }
-        Err(problem) => problem_response(&problem, None).await,
-    };
-    add_privacy_headers(&mut answer);
-    answer
+    let password = given.into_inner()?.password;
+    site.check_login_rate(&request, &share.id)?;
+    let is_right = site
+        .auth
+        .passwords
+        .verify_password(hash.clone(), password)
+        .await?;
+    if !is_right {
+        return Err(Problem::new(ProblemCode::WrongPassword));
+    }
+
+    Ok(HttpResponse::NoContent()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((SET_COOKIE, site.unlock_cookie(&share)))
+        .finish())
 }
 
 /// The URL is the secret: search engines must not index it, and links on the page must not send it.
-fn add_privacy_headers(answer: &mut HttpResponse) {
+/// Problems get these headers too.
+async fn add_privacy_headers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut answer = next.call(request).await?;
     for (name, value) in [
         (ROBOTS_HEADER, "noindex, nofollow"),
         (REFERRER_POLICY, "no-referrer"),
@@ -143,6 +130,7 @@ fn add_privacy_headers(answer: &mut HttpResponse) {
             .headers_mut()
             .insert(name, HeaderValue::from_static(value));
     }
+    Ok(answer)
 }
 
 impl AppState {
@@ -293,9 +281,9 @@ fn not_published(to: Date, through: Option<&str>, zone: &str) -> Problem {
         "attributes are {now}; a link whose last day is {to} can be made from {from} on, shortly after midnight in {zone}, \
          once that day is published"
     );
-    Problem::new(409, "not_published", "These days are not published yet").with_detail(detail)
+    Problem::new(ProblemCode::NotPublished).with_detail(detail)
 }
 
 pub(super) fn unknown_share() -> Problem {
-    Problem::new(404, "unknown_share", "No such share link")
+    Problem::new(ProblemCode::UnknownShare)
 }

@@ -1,7 +1,6 @@
 //! `/api/v1/sites/{site}/shares`: the share links of a site. A link's secret is only in the
 //! response that creates it.
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -10,13 +9,11 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::access::Permission;
-use super::api::{find_site, json_response};
-use super::body::{bad_value, read_json_body};
-use super::registry::change_response;
+use super::api::{changed_response, created_response, find_site, json_response};
+use super::body::{JsonBody, bad_value};
 use crate::access::{AuditAction, ShareLink, has_chars, random_id};
 use crate::config::Secret;
 use crate::event::Problem;
-use crate::http::problem_response;
 
 const MAX_BODY_BYTES: usize = 8192;
 /// Maximum number of characters of a name.
@@ -50,20 +47,16 @@ async fn list_shares(
     request: HttpRequest,
     name: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let rows = site
-        .check_permission(&request, Permission::ManageShareLinks(&name))
-        .and_then(|()| {
-            find_site(&name, &site)?;
-            let keys = site
-                .registry
-                .access_keys()
-                .ok_or_else(Problem::store_unavailable)?;
-            let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
-            let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
-            Ok(json!({ "rows": rows }))
-        });
-    json_response(&request, false, rows).await
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ManageShareLinks(&name))?;
+    find_site(&name, &site)?;
+    let keys = site
+        .registry
+        .access_keys()
+        .ok_or_else(Problem::store_unavailable)?;
+    let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
+    let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
+    Ok(json_response(&request, false, &json!({ "rows": rows })))
 }
 
 fn share_row(share: &ShareLink) -> Value {
@@ -76,66 +69,57 @@ fn share_row(share: &ShareLink) -> Value {
 async fn create_share(
     request: HttpRequest,
     name: web::Path<String>,
-    mut payload: web::Payload,
+    new: JsonBody<NewShare, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let new = read_json_body::<NewShare>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let made = async {
-        let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
-        let (_, zone) = find_site(&name, &site)?;
-        let new = new?;
-        if new.password.is_some() {
-            // Hashing is expensive; the rate limit keeps it from delaying logins.
-            site.check_login_rate(&request, &name)?;
-        }
-        let share = site.build_share(&name, &zone, new).await?;
-        let answer = site.build_share_report(&share).await?;
-        let (digest, secret) = ShareLink::generate_secret();
-        let what = format!("{name} {} {}", share.id, share.name);
-        let (id, by) = (
-            share.id.clone(),
-            site.audit_entry(&who, AuditAction::MakeShare, what.trim_end()),
-        );
-        let of_site = |of: &str| site.is_same_site(of, &name);
-        site.registry
-            .store_share(by, (digest, share, answer), (of_site, site.today_in(&zone)))
-            .await?;
-        Ok(json!({"id": id, "url": format!("/share/{secret}")}))
-    };
-    match made.await {
-        Ok(made) => HttpResponse::Created()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(made),
-        Err(problem) => problem_response(&problem, None).await,
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
+    let (_, zone) = find_site(&name, &site)?;
+    let new = new.into_inner()?;
+    if new.password.is_some() {
+        // Hashing is expensive; the rate limit keeps it from delaying logins.
+        site.check_login_rate(&request, &name)?;
     }
+    let share = site.build_share(&name, &zone, new).await?;
+    let answer = site.build_share_report(&share).await?;
+
+    let (digest, secret) = ShareLink::generate_secret();
+    let what = format!("{name} {} {}", share.id, share.name);
+    let (id, by) = (
+        share.id.clone(),
+        site.audit_entry(&who, AuditAction::MakeShare, what.trim_end()),
+    );
+    let of_site = |of: &str| site.is_same_site(of, &name);
+    site.registry
+        .store_share(by, (digest, share, answer), (of_site, site.today_in(&zone)))
+        .await?;
+    Ok(created_response(
+        &json!({"id": id, "url": format!("/share/{secret}")}),
+    ))
 }
 
 async fn revoke_share(
     request: HttpRequest,
     path: web::Path<(String, String)>,
     site: web::Data<AppState>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
     let (name, id) = path.into_inner();
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
-        find_site(&name, &site)?;
-        let keys = site
-            .registry
-            .access_keys()
-            .ok_or_else(Problem::store_unavailable)?;
-        let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
-        let share = shares
-            .into_iter()
-            .find(|share| share.id == id)
-            .ok_or_else(super::share_page::unknown_share)?;
-        let by = || site.audit_entry(&who, AuditAction::RevokeShare, format!("{name} {id}"));
-        if share.revoked {
-            Ok(())
-        } else {
-            site.registry.revoke_share(by(), &id).await
-        }
-    })
-    .await
+    let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
+    find_site(&name, &site)?;
+    let keys = site
+        .registry
+        .access_keys()
+        .ok_or_else(Problem::store_unavailable)?;
+    let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
+    let share = shares
+        .into_iter()
+        .find(|share| share.id == id)
+        .ok_or_else(super::share_page::unknown_share)?;
+
+    if !share.revoked {
+        let by = site.audit_entry(&who, AuditAction::RevokeShare, format!("{name} {id}"));
+        site.registry.revoke_share(by, &id).await?;
+    }
+    Ok(changed_response())
 }
 
 impl AppState {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
-use crate::event::Problem;
+use crate::event::{Problem, ProblemCode};
 
 /// The holder of a stream. Operators without a session are limited by network only.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -71,15 +71,11 @@ impl StreamLimiter {
                 .map_or(0, |holder| count_for(places, holder))
         };
         let full = if open.total >= self.max_total {
-            Some(Problem::new(503, "crowded", "Too many dashboards are open"))
+            Some(Problem::new(ProblemCode::StreamsExhausted))
         } else if has(&open.holders) >= self.max_per_holder
             || count_for(&open.networks, &network) >= self.max_per_network
         {
-            Some(Problem::new(
-                429,
-                "too_many_streams",
-                "Too many of your dashboards are open",
-            ))
+            Some(Problem::new(ProblemCode::TooManyStreams))
         } else {
             None
         };
@@ -158,7 +154,10 @@ mod tests {
     fn codes(rooms: Vec<Result<StreamPermit, Problem>>) -> Vec<u16> {
         rooms
             .iter()
-            .map(|room| room.as_ref().map_or_else(|problem| problem.status, |_| 200))
+            .map(|room| {
+                room.as_ref()
+                    .map_or_else(|problem| problem.code.status(), |_| 200)
+            })
             .collect()
     }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 
 use super::AppState;
 use crate::calendar::Millis;
-use crate::event::Problem;
-use crate::http::{header_text, problem_response};
+use crate::event::{Problem, ProblemCode};
+use crate::http::header_text;
 
 /// Advances the clock to `X-Footfall-Now`, in Unix milliseconds. An earlier time changes nothing.
 ///
@@ -33,9 +33,9 @@ pub async fn advance_clock(
                 site.clock.advance_to(at);
             }
             _ => {
-                let problem =
-                    Problem::new(400, "bad_clock", "X-Footfall-Now must be Unix milliseconds");
-                return Ok(request.into_response(problem_response(&problem, None).await));
+                let problem = Problem::new(ProblemCode::InvalidClock)
+                    .with_detail("X-Footfall-Now must be Unix milliseconds");
+                return Ok(request.into_response(problem.error_response()));
             }
         }
     }
@@ -57,39 +57,32 @@ pub async fn list_routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
 }
 
 /// Responds once everything counted so far can be read.
-pub async fn flush_journal(site: web::Data<AppState>) -> HttpResponse {
+///
+/// # Errors
+///
+/// The collector is stopping.
+pub async fn flush_journal(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let stopping = || Problem::new(ProblemCode::Stopping);
     site.release_clicks(site.clock.now());
-    let Some(last) = site.journal.close_segment().await else {
-        return problem_response(
-            &Problem::new(503, "unavailable", "The collector is stopping"),
-            None,
-        )
-        .await;
-    };
+    let last = site.journal.close_segment().await.ok_or_else(stopping)?;
+
     let mut flushed = site.flushed_segment.clone();
-    match flushed
+    flushed
         .wait_for(|done| done.is_some_and(|done| done >= last))
         .await
-    {
-        Ok(_) => HttpResponse::Ok().finish(),
-        Err(_) => {
-            problem_response(
-                &Problem::new(503, "unavailable", "The collector is stopping"),
-                None,
-            )
-            .await
-        }
-    }
+        .map_err(|_| stopping())?;
+    Ok(HttpResponse::Ok().finish())
 }
 
 /// Publishes all units that are due, and returns their number.
-pub async fn publish_due(site: web::Data<AppState>) -> HttpResponse {
+///
+/// # Errors
+///
+/// A unit could not be published.
+pub async fn publish_due(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     site.release_clicks(site.clock.now());
-    match site.publisher.publish_due().await {
-        Ok(units) => HttpResponse::Ok().json(serde_json::json!({ "units": units })),
-        Err(error) => {
-            let problem = Problem::new(503, "unavailable", "Attributes could not be published");
-            problem_response(&problem.with_detail(error.to_string()), None).await
-        }
-    }
+    let units = site.publisher.publish_due().await.map_err(|error| {
+        Problem::new(ProblemCode::PublicationFailed).with_detail(error.to_string())
+    })?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "units": units })))
 }

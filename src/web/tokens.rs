@@ -1,7 +1,6 @@
 //! `/api/v1/tokens` and `/api/v1/audit`, for operators. A token's secret is only in the response
 //! that creates it.
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::access::Permission;
-use super::api::{invalid_query, json_response, query_pairs};
-use super::body::{bad_value, read_json_body};
-use super::registry::change_response;
+use super::api::{
+    QueryPairs, changed_response, created_response, into_pairs, invalid_query, json_response,
+};
+use super::body::{JsonBody, bad_value};
 use crate::access::{ApiToken, AuditAction, TokenScope, random_id};
-use crate::event::Problem;
-use crate::http::problem_response;
+use crate::event::{Problem, ProblemCode};
 use crate::store::AuditRow;
 
 const MAX_BODY_BYTES: usize = 8192;
@@ -41,22 +40,21 @@ struct NewToken {
     expires: Option<Date>,
 }
 
-async fn list_tokens(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let rows = site
-        .check_permission(&request, Permission::ManageTokens)
-        .and_then(|()| {
-            let keys = site
-                .registry
-                .access_keys()
-                .ok_or_else(Problem::store_unavailable)?;
-            let rows: Vec<Value> = keys
-                .list_tokens()
-                .into_iter()
-                .map(|token| token_row(token))
-                .collect();
-            Ok(json!({ "rows": rows }))
-        });
-    json_response(&request, false, rows).await
+async fn list_tokens(
+    request: HttpRequest,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ManageTokens)?;
+    let keys = site
+        .registry
+        .access_keys()
+        .ok_or_else(Problem::store_unavailable)?;
+    let rows: Vec<Value> = keys
+        .list_tokens()
+        .into_iter()
+        .map(|token| token_row(token))
+        .collect();
+    Ok(json_response(&request, false, &json!({ "rows": rows })))
 }
 
 fn token_row(token: &ApiToken) -> Value {
@@ -69,80 +67,63 @@ fn token_row(token: &ApiToken) -> Value {
 
 async fn create_token(
     request: HttpRequest,
-    mut payload: web::Payload,
+    new: JsonBody<NewToken, MAX_BODY_BYTES>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    let new = read_json_body::<NewToken>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
-    let made = async {
-        let who = site.authorize_request(&request, Permission::ManageTokens)?;
-        let token = site.build_token(new?)?;
-        let (digest, secret) = ApiToken::generate_secret();
-        let (id, by) = (
-            token.id.clone(),
-            site.audit_entry(&who, AuditAction::MakeToken, &*token.name),
-        );
-        site.registry.store_token(by, digest, token).await?;
-        Ok(json!({"id": id, "token": secret}))
-    };
-
-    match made.await {
-        Ok(made) => HttpResponse::Created()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(made),
-        Err(problem) => problem_response(&problem, None).await,
-    }
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ManageTokens)?;
+    let token = site.build_token(new.into_inner()?)?;
+    let (digest, secret) = ApiToken::generate_secret();
+    let (id, by) = (
+        token.id.clone(),
+        site.audit_entry(&who, AuditAction::MakeToken, &*token.name),
+    );
+    site.registry.store_token(by, digest, token).await?;
+    Ok(created_response(&json!({"id": id, "token": secret})))
 }
 
 async fn revoke_token(
     request: HttpRequest,
     id: web::Path<String>,
     site: web::Data<AppState>,
-) -> HttpResponse {
-    change_response(async {
-        let who = site.authorize_request(&request, Permission::ManageTokens)?;
-        let keys = site
-            .registry
-            .access_keys()
-            .ok_or_else(Problem::store_unavailable)?;
-        let token = keys
-            .list_tokens()
-            .into_iter()
-            .find(|token| token.id == *id)
-            .ok_or_else(unknown_token)?;
-        match token.revoked {
-            true => Ok(()),
-            false => {
-                site.registry
-                    .revoke_token(
-                        site.audit_entry(&who, AuditAction::RevokeToken, &*token.name),
-                        &id,
-                    )
-                    .await
-            }
-        }
-    })
-    .await
+) -> Result<HttpResponse, Problem> {
+    let who = site.authorize_request(&request, Permission::ManageTokens)?;
+    let keys = site
+        .registry
+        .access_keys()
+        .ok_or_else(Problem::store_unavailable)?;
+    let token = keys
+        .list_tokens()
+        .into_iter()
+        .find(|token| token.id == *id)
+        .ok_or_else(|| Problem::new(ProblemCode::UnknownToken))?;
+
+    if !token.revoked {
+        let by = site.audit_entry(&who, AuditAction::RevokeToken, &*token.name);
+        site.registry.revoke_token(by, &id).await?;
+    }
+    Ok(changed_response())
 }
 
-async fn list_audit(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let rows = async {
-        site.check_permission(&request, Permission::ManageTokens)?;
-        let limit = parse_limit(&request)?;
-        let rows: Vec<Value> = site
-            .registry
-            .read_audit(limit)
-            .await?
-            .into_iter()
-            .map(audit_row)
-            .collect();
-        Ok(json!({ "rows": rows }))
-    };
-    json_response(&request, false, rows.await).await
+async fn list_audit(
+    request: HttpRequest,
+    query: QueryPairs,
+    site: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    site.check_permission(&request, Permission::ManageTokens)?;
+    let limit = parse_limit(query)?;
+    let rows: Vec<Value> = site
+        .registry
+        .read_audit(limit)
+        .await?
+        .into_iter()
+        .map(audit_row)
+        .collect();
+    Ok(json_response(&request, false, &json!({ "rows": rows })))
 }
 
-fn parse_limit(request: &HttpRequest) -> Result<usize, Problem> {
+fn parse_limit(query: QueryPairs) -> Result<usize, Problem> {
     let accepted = || invalid_query("accepted is limit, 1 to 1000");
-    match &query_pairs(request).map_err(|_| accepted())?[..] {
+    match &into_pairs(query).map_err(|_| accepted())?[..] {
         [] => Ok(DEFAULT_AUDIT_ROWS),
         [(key, value)] if key == "limit" => value
             .parse()
@@ -202,8 +183,4 @@ impl AppState {
             revoked: false,
         })
     }
-}
-
-fn unknown_token() -> Problem {
-    Problem::new(404, "unknown_token", "No such token")
 }

@@ -252,7 +252,7 @@ fn bad_bodies_are_answered_400_with_a_code_and_nothing_of_them_counts() {
         ),
         (
             format!("[{}]", vec![good.as_str(); 21].join(",")),
-            "bad_batch",
+            "bad_beacon",
         ),
         ("[".repeat(4000), "bad_json"),
         ("{\"kind\":".repeat(900), "bad_json"),

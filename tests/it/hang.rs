@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::support::{Body, DAY, Engine, SITES, Server, hit, view};
 
 const SITE: &str = r#"{"hosts":["mia.example"],"zone":"Europe/Berlin"}"#;
@@ -49,7 +51,7 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
         ("GET", "/api/v1/platform/health", ""),
         ("PUT", "/api/v1/sites/mia.shop", SITE),
     ];
-    let answers: Vec<(u16, Duration)> = std::thread::scope(|scope| {
+    let answers: Vec<(u16, Duration, String)> = std::thread::scope(|scope| {
         let threads: Vec<_> = asked
             .iter()
             .map(|(method, target, body)| {
@@ -64,7 +66,9 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
                             Body::Sized(body.as_bytes()),
                         )
                         .unwrap();
-                    (answer.status, start.elapsed())
+                    let code = serde_json::from_slice(&answer.body)
+                        .map(|problem: Value| problem["code"].as_str().unwrap_or("").to_owned());
+                    (answer.status, start.elapsed(), code.unwrap_or_default())
                 })
             })
             .collect();
@@ -85,13 +89,13 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    let statuses: Vec<u16> = answers.iter().map(|(status, _, _)| *status).collect();
     assert_eq!(
         statuses,
         [503, 503, 503, 503, 503, 200, 200, 503],
         "{answers:?}"
     );
-    let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
+    let slowest = answers.iter().map(|(_, took, _)| *took).max().unwrap();
     let [.., metrics, health, change] = &answers[..] else {
         panic!("eight answers")
     };
@@ -103,14 +107,17 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     assert!(
         answers[..5]
             .iter()
-            .all(|(_, took)| *took < Duration::from_secs(5)),
+            .all(|(_, took, code)| code == "store_unavailable" && *took < Duration::from_secs(5)),
         "{answers:?}"
     );
     assert!(
         metrics.1 < Duration::from_secs(2) && health.1 < Duration::from_secs(1),
         "{answers:?}"
     );
-    assert!(change.1 < Duration::from_secs(7), "{answers:?}");
+    assert!(
+        change.2 == "change_unconfirmed" && change.1 < Duration::from_secs(7),
+        "{answers:?}"
+    );
 
     // Nothing waits behind the calls that hung.
     engine.wake();

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use footfall::event::ProblemCode;
 use serde_json::{Value, json};
 
-use crate::support::{Body, NOON, SITES, Server, grant_of, hit, view};
+use crate::support::{Answer, Body, NOON, SITES, Server, grant_of, hit, view};
 
 fn spec() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
@@ -198,6 +199,142 @@ fn problems_have_the_shape_that_is_described() {
             &schema(&spec, path, status, "application/problem+json"),
             &problem,
             asked,
+        );
+    }
+}
+
+#[test]
+fn every_error_code_is_documented_with_its_status_title_and_cause() {
+    let mut table = "| status | code | when |\n|---|---|---|\n".to_owned();
+    for code in ProblemCode::ALL {
+        table += &format!(
+            "| {} | `{}` | {} |\n",
+            code.status(),
+            code.name(),
+            code.when()
+        );
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/use/API.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(
+        text.contains(&format!("\n{table}\n")),
+        "docs/use/API.md must contain this table:\n{table}"
+    );
+
+    let described = ProblemCode::ALL.iter().map(|code| {
+        let when = format!("{}: {}", code.status(), code.when());
+        json!({"const": code.name(), "title": code.title(), "description": when})
+    });
+    assert_eq!(
+        spec()["components"]["schemas"]["ProblemCode"]["oneOf"],
+        Value::Array(described.collect())
+    );
+
+    let names: BTreeSet<&str> = ProblemCode::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(names.len(), ProblemCode::ALL.len(), "one cause for a code");
+}
+
+/// The status, code and title of an error response, which must be those of the table.
+fn problem_of(answer: &Answer) -> (u16, String) {
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+    let code = ProblemCode::ALL
+        .iter()
+        .find(|code| problem["code"] == code.name())
+        .unwrap_or_else(|| panic!("{problem} is not in the table"));
+    assert_eq!(
+        (&problem["status"], &problem["title"], answer.status),
+        (&json!(code.status()), &json!(code.title()), code.status())
+    );
+    (code.status(), code.name().to_owned())
+}
+
+#[test]
+fn extractors_reject_with_codes_of_the_table_and_only_after_the_permission() {
+    let server = Server::start_with(SITES, &["report.token=0123456789abcdef"]);
+    server.flush();
+    let bearer = [
+        ("Host", "stats.example"),
+        ("Authorization", "Bearer 0123456789abcdef"),
+    ];
+    let (stranger, operator) = (&bearer[..1], &bearer[..]);
+    let ask = |method, path, headers: &[(&str, &str)], body: &str| {
+        let body = match body {
+            "" => Body::None,
+            body => Body::Sized(body.as_bytes()),
+        };
+        let answer = server.client().ask(method, path, headers, body).unwrap();
+        problem_of(&answer)
+    };
+
+    let large = format!("\"{}\"", "x".repeat(9000));
+    for (method, path, headers, body, status, code) in [
+        (
+            "GET",
+            "/ff/consent?lang=de&x=1",
+            stranger,
+            "",
+            400,
+            "bad_question",
+        ),
+        ("GET", "/ff/me?x=1", stranger, "", 400, "bad_question"),
+        (
+            "GET",
+            "/api/v1/notices?after=x",
+            stranger,
+            "",
+            401,
+            "authentication_required",
+        ),
+        (
+            "GET",
+            "/api/v1/notices?after=x",
+            operator,
+            "",
+            400,
+            "bad_question",
+        ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            stranger,
+            "{",
+            401,
+            "authentication_required",
+        ),
+        ("POST", "/api/v1/tokens", operator, "{", 400, "bad_json"),
+        (
+            "POST",
+            "/api/v1/tokens",
+            operator,
+            r#"{"name":1}"#,
+            400,
+            "bad_value",
+        ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            stranger,
+            &large,
+            401,
+            "authentication_required",
+        ),
+        (
+            "POST",
+            "/api/v1/tokens",
+            operator,
+            &large,
+            413,
+            "body_too_large",
+        ),
+        ("GET", "/assets/none.js", stranger, "", 404, "not_found"),
+        ("PUT", "/ff/hit", stranger, "{}", 405, "method_not_allowed"),
+        ("POST", "/ff/hit", stranger, "{", 400, "bad_json"),
+        ("POST", "/ff/hit", stranger, "[]", 400, "bad_beacon"),
+    ] {
+        assert_eq!(
+            ask(method, path, headers, body),
+            (status, code.to_owned()),
+            "{method} {path} {body:.20}"
         );
     }
 }

@@ -396,7 +396,7 @@ fn al_19_a_way_out_of_a_mail_is_never_wrapped_and_never_counted() {
             .client()
             .ask("POST", "/api/v1/mail/links", &[("Host", &host)], asked)
             .unwrap();
-        assert_eq!(answer.status, 422, "{url}: {}", answer.text());
+        assert_eq!(answer.status, 400, "{url}: {}", answer.text());
     }
     crate::mail::nothing_counted(&server);
 }

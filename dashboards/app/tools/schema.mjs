@@ -6,6 +6,7 @@ const one = (schema) => {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices) return choices.map(one).join(" | ");
+  if ("const" in schema) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map((word) => JSON.stringify(word)).join(" | ");
   if (Array.isArray(schema.type))
     return schema.type.map((type) => one({ ...schema, type })).join(" | ");

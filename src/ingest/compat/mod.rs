@@ -20,8 +20,8 @@ use super::headers::RequestHeaders;
 use super::sender::{SenderClaims, ThirdPartyClaims};
 use super::service::{IngestService, PseudonymizedHits};
 use crate::config::TrackerDialect;
-use crate::event::HitPayload;
-use crate::http::{peer_address, problem_response, read_body};
+use crate::event::{HitPayload, Problem};
+use crate::http::{peer_address, read_body};
 
 /// One endpoint of one product.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,23 +102,16 @@ async fn handle_request(
     request: HttpRequest,
     mut payload: web::Payload,
     edge: web::Data<IngestService>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Problem> {
     match accept_hits(endpoint, &request, &mut payload, &edge).await {
         Ok(CompatOutcome {
             size,
             unreadable,
             cookie,
-        }) => endpoint.success_response(size, &unreadable, cookie),
-        Err(CompatError::Invalid(complaint)) => endpoint.error_response(&complaint),
-        Err(CompatError::Ingest(IngestError {
-            problem,
-            must_drain_body: unread,
-        })) => {
-            problem_response(
-                &problem,
-                unread.then_some((&mut payload, edge.body_timeout)),
-            )
-            .await
+        }) => Ok(endpoint.success_response(size, &unreadable, cookie)),
+        Err(CompatError::Invalid(complaint)) => Ok(endpoint.error_response(&complaint)),
+        Err(CompatError::Ingest(error)) => {
+            Err(error.into_problem(&mut payload, edge.body_timeout).await)
         }
     }
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::ConsentService;
 use crate::config::Config;
-use crate::event::Problem;
-use crate::http::{OriginResolver, PlatformTokenVerifier, header_text, problem_response};
+use crate::event::{Problem, ProblemCode};
+use crate::http::{OriginResolver, PlatformTokenVerifier, header_text};
 
 const URL_LIFETIME_SECS: i64 = 60;
 
@@ -45,18 +45,15 @@ impl BiGate {
 pub(super) async fn get_bi_url(
     request: HttpRequest,
     asking: web::Data<ConsentService>,
-) -> HttpResponse {
-    match asking.signed_bi_url(&request) {
-        Some(url) => asking
-            .response_builder()
-            .json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})),
-        None => {
-            let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").with_detail(
-                "requires the platform's token of the right role and a live grant of analytics at the current version",
-            );
-            problem_response(&problem, None).await
-        }
-    }
+) -> Result<HttpResponse, Problem> {
+    let url = asking.signed_bi_url(&request).ok_or_else(|| {
+        Problem::new(ProblemCode::NotPermitted).with_detail(
+            "requires the platform's token of the right role and a live grant of analytics at the current version",
+        )
+    })?;
+    Ok(asking
+        .response_builder()
+        .json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})))
 }
 
 impl ConsentService {

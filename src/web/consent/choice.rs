@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,8 +14,8 @@ use serde_json::value::RawValue;
 use super::ConsentService;
 use super::prompt::PromptState;
 use crate::consent::{ConsentId, ConsentPolicy, StoredChoice};
-use crate::event::Problem;
-use crate::http::{BodyError, OriginResolver, header_text, problem_response, read_body};
+use crate::event::{Problem, ProblemCode};
+use crate::http::{OriginResolver, header_text, read_body};
 use crate::ledger::{ActKind, LedgerError, LedgerRecord, NewAct, PromptLayer};
 
 const MAX_BODY_BYTES: usize = 4096;
@@ -51,23 +52,21 @@ pub(super) async fn post_choice(
     request: HttpRequest,
     mut payload: web::Payload,
     asking: web::Data<ConsentService>,
-) -> HttpResponse {
-    if let Err(problem) = asking.check_choice_request(&request) {
-        return problem_response(&problem, Some((&mut payload, asking.body_deadline))).await;
-    }
-    let body = match read_body(&mut payload, MAX_BODY_BYTES, asking.body_deadline).await {
-        Ok(body) => body,
-        Err(error) => {
-            return problem_response(
-                &body_problem(error),
-                Some((&mut payload, asking.body_deadline)),
-            )
-            .await;
-        }
+) -> Result<HttpResponse, Problem> {
+    // Not an extractor: the headers are checked before the body is read, and a body that is not
+    // read is drained.
+    let body = async {
+        asking.check_choice_request(&request)?;
+        read_body(&mut payload, MAX_BODY_BYTES, asking.body_deadline)
+            .await
+            .map_err(|error| error.to_problem(MAX_BODY_BYTES))
     };
-    match asking.handle_choice(&request, &body).await {
-        Ok(answer) => answer,
-        Err(problem) => problem_response(&problem, None).await,
+    let body: Result<Bytes, Problem> = body.await;
+    match body {
+        Ok(body) => asking.handle_choice(&request, &body).await,
+        Err(problem) => Err(problem
+            .after_draining(&mut payload, asking.body_deadline)
+            .await),
     }
 }
 
@@ -140,22 +139,14 @@ impl ConsentService {
     /// Checks the headers alone, before the body is read.
     pub(super) fn check_choice_request(&self, request: &HttpRequest) -> Result<(), Problem> {
         if !self.origins.is_same_origin(request) {
-            return Err(Problem::new(
-                403,
-                "foreign_page",
-                "Consent must be given from the same origin",
-            )
-            .with_detail("the request must come from a page of the same origin"));
+            return Err(Problem::new(ProblemCode::ForeignOrigin)
+                .with_detail("the request must come from a page of the same origin"));
         }
         if self.rate_limiters.is_choice_limited(
             self.rate_limiters
                 .network_key(&self.origins.client_address(request)),
         ) {
-            return Err(Problem::new(
-                429,
-                "too_many",
-                "Too many choices came from this network; try again in a minute",
-            ));
+            return Err(Problem::new(ProblemCode::TooManyChoices));
         }
         Ok(())
     }
@@ -171,15 +162,14 @@ impl ConsentService {
             .and_then(header_text)
             .unwrap_or("");
         if !kind.to_ascii_lowercase().starts_with("application/json") {
-            return Err(Problem::new(415, "not_json", "The choice cannot be read")
-                .with_detail("send application/json"));
+            return Err(Problem::new(ProblemCode::NotJson).with_detail("send application/json"));
         }
-        let choice: ChoiceRequest = serde_json::from_slice(body)
-            .map_err(|error| choice_problem(400, "bad_choice", error.to_string()))?;
-        let language = self
-            .texts
-            .find_language(&choice.lang)
-            .ok_or_else(|| choice_problem(422, "bad_lang", "lang must be one that was offered"))?;
+        let choice: ChoiceRequest =
+            serde_json::from_slice(body).map_err(|error| Problem::from_json_error(&error))?;
+        let language = self.texts.find_language(&choice.lang).ok_or_else(|| {
+            Problem::new(ProblemCode::UnknownLanguage)
+                .with_detail("lang must be one that was offered")
+        })?;
 
         let stored = self.stored_choice(request);
         let decision = self.validate_choice(&choice, request, stored.as_ref())?;
@@ -234,7 +224,7 @@ impl ConsentService {
                 "the consent prompt has version {}; fetch it again",
                 self.consent_policy.version
             );
-            return Err(choice_problem(409, "old_version", detail));
+            return Err(Problem::new(ProblemCode::OutdatedPrompt).with_detail(detail));
         }
 
         match (choice.act, &choice.tiers) {
@@ -244,9 +234,7 @@ impl ConsentService {
                     .signal_drop_reason(&OriginResolver::opt_out_signals(request))
                     .is_some()
                 {
-                    return Err(choice_problem(
-                        409,
-                        "signal",
+                    return Err(Problem::new(ProblemCode::OptOutSignal).with_detail(
                         "the browser sends an opt-out signal: nothing can be granted",
                     ));
                 }
@@ -255,16 +243,12 @@ impl ConsentService {
                     stored,
                 ))
             }
-            (ChoiceAction::Grant, None) => Err(choice_problem(
-                422,
-                "bad_tiers",
-                format!("tiers must name {}", self.optional_tier_names()),
-            )),
-            (_, Some(_)) => Err(choice_problem(
-                422,
-                "bad_tiers",
-                "tiers belong to a grant only",
-            )),
+            (ChoiceAction::Grant, None) => Err(Problem::new(ProblemCode::InvalidTiers)
+                .with_detail(format!("tiers must name {}", self.optional_tier_names()))),
+            (_, Some(_)) => {
+                Err(Problem::new(ProblemCode::InvalidTiers)
+                    .with_detail("tiers belong to a grant only"))
+            }
             (ChoiceAction::Refuse | ChoiceAction::Withdraw, None) => {
                 Ok(ConsentDecision::new_denial(stored))
             }
@@ -278,57 +262,39 @@ impl ConsentService {
         for (name, granted) in tiers {
             if **name == *self.consent_policy.necessary {
                 if !granted {
-                    return Err(choice_problem(
-                        422,
-                        "necessary",
-                        format!("{name} cannot be turned off"),
-                    ));
+                    return Err(Problem::new(ProblemCode::NecessaryTier)
+                        .with_detail(format!("{name} cannot be turned off")));
                 }
             } else if !optional.iter().any(|tier| *tier.name == **name) {
-                return Err(choice_problem(
-                    422,
-                    "unknown_tier",
-                    format!(
-                        "there is no such tier; accepted are {}",
-                        self.optional_tier_names()
-                    ),
-                ));
+                return Err(Problem::new(ProblemCode::UnknownTier).with_detail(format!(
+                    "there is no such tier; accepted are {}",
+                    self.optional_tier_names()
+                )));
             }
         }
         if let Some(tier) = optional
             .iter()
             .find(|tier| !tiers.contains_key(&*tier.name))
         {
-            return Err(choice_problem(
-                422,
-                "bad_tiers",
-                format!(
-                    "{} is not named; each of {} must be",
-                    tier.name,
-                    self.optional_tier_names()
-                ),
-            ));
+            return Err(Problem::new(ProblemCode::InvalidTiers).with_detail(format!(
+                "{} is not named; each of {} must be",
+                tier.name,
+                self.optional_tier_names()
+            )));
         }
         let yes = optional
             .iter()
             .filter(|tier| tiers.get(&*tier.name) == Some(&true));
         let yes: Vec<String> = yes.map(|tier| tier.name.to_string()).collect();
         if yes.is_empty() {
-            return Err(choice_problem(
-                422,
-                "nothing_granted",
-                "a grant grants at least one tier; to grant none, refuse",
-            ));
+            return Err(Problem::new(ProblemCode::NothingGranted)
+                .with_detail("a grant grants at least one tier; to grant none, refuse"));
         }
         if self.consent_policy.bundled && yes.len() != optional.len() {
-            return Err(choice_problem(
-                422,
-                "bundled",
-                format!(
-                    "{} are granted together or not at all",
-                    self.optional_tier_names()
-                ),
-            ));
+            return Err(Problem::new(ProblemCode::BundledTiers).with_detail(format!(
+                "{} are granted together or not at all",
+                self.optional_tier_names()
+            )));
         }
         Ok(yes)
     }
@@ -400,18 +366,11 @@ impl ConsentService {
 fn ledger_problem(error: &LedgerError) -> Problem {
     match error {
         // Two tabs at once: the other one was first, and its choice is valid.
-        LedgerError::NoLiveGrant => choice_problem(
-            409,
-            "old_version",
-            "the choice was changed elsewhere; fetch it again",
-        ),
+        LedgerError::NoLiveGrant => {
+            Problem::new(ProblemCode::ChangedChoice).with_detail("fetch it again")
+        }
         LedgerError::QuotaExceeded { retry_secs } => {
-            let problem = Problem::new(
-                503,
-                "crowded",
-                "Too many choices in this hour; nothing was changed",
-            );
-            problem
+            Problem::new(ProblemCode::LedgerQuotaExceeded)
                 .with_retry_after(u64::try_from(*retry_secs).unwrap_or(1))
                 .with_detail(
                     "choices are accepted again from the next full hour; a withdrawal is always accepted",
@@ -420,33 +379,7 @@ fn ledger_problem(error: &LedgerError) -> Problem {
         // The ledger logs its own errors, once per outage.
         error => {
             tracing::debug!(%error, "a choice was not recorded");
-            Problem::new(
-                503,
-                "not_recorded",
-                "The choice could not be recorded; nothing was changed",
-            )
+            Problem::new(ProblemCode::LedgerUnavailable)
         }
     }
-}
-
-fn body_problem(error: BodyError) -> Problem {
-    match error {
-        BodyError::TooLarge => choice_problem(
-            413,
-            "body_too_large",
-            format!("at most {MAX_BODY_BYTES} bytes"),
-        ),
-        BodyError::TooSlow => {
-            choice_problem(408, "body_too_slow", "the body did not arrive in time")
-        }
-        BodyError::Broken => choice_problem(400, "bad_body", "the body broke off"),
-    }
-}
-
-fn choice_problem(
-    status: u16,
-    code: &'static str,
-    detail: impl Into<std::borrow::Cow<'static, str>>,
-) -> Problem {
-    Problem::new(status, code, "The choice was not accepted").with_detail(detail)
 }

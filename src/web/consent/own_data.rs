@@ -2,7 +2,7 @@
 //! scripts and stores nothing.
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
 
@@ -11,8 +11,8 @@ use super::choice::ConsentDecision;
 use super::prompt::profile_path;
 use crate::consent::texts::LanguageTexts;
 use crate::consent::{ConsentId, StoredChoice};
-use crate::event::{CounterKind, Dimension, DropReason, Problem, Subject};
-use crate::http::{OriginResolver, problem_response, read_body};
+use crate::event::{CounterKind, Dimension, DropReason, Problem, ProblemCode, Subject};
+use crate::http::{OriginResolver, read_body};
 use crate::ingest::{IngestService, PreviewRow};
 use crate::ledger::PromptLayer;
 use crate::web::pages;
@@ -21,7 +21,7 @@ pub(super) const STYLESHEET: &str = include_str!("../../../dashboards/consent/me
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OwnDataParams {
+pub(super) struct OwnDataParams {
     /// Path of the page in question.
     #[serde(default)]
     page: String,
@@ -61,12 +61,10 @@ impl OwnDataPage<'_> {
 
 pub(super) async fn get_own_data(
     request: HttpRequest,
+    query: web::Query<OwnDataParams>,
     asking: web::Data<ConsentService>,
     edge: web::Data<IngestService>,
-) -> HttpResponse {
-    let Ok(query) = web::Query::<OwnDataParams>::from_query(request.query_string()) else {
-        return problem_response(&bad_page(), None).await;
-    };
+) -> Result<HttpResponse, Problem> {
     let below = profile_path(&request);
     let page = if query.page.is_empty() {
         &below
@@ -74,7 +72,7 @@ pub(super) async fn get_own_data(
         &query.page
     };
     if !is_path(page) {
-        return problem_response(&bad_page(), None).await;
+        return Err(bad_page());
     }
     let language = asking.pick_language(&request, &query.lang);
     let stored = asking.stored_choice(&request);
@@ -123,7 +121,7 @@ pub(super) async fn get_own_data(
     let html = me.render().expect("the template writes to a string");
     let mut answer = pages::page_builder(pages::HTML);
     asking.add_consent_headers(&mut answer);
-    answer.body(html)
+    Ok(answer.body(html))
 }
 
 pub(super) async fn get_stylesheet() -> HttpResponse {
@@ -133,28 +131,30 @@ pub(super) async fn get_stylesheet() -> HttpResponse {
 /// The page's withdraw button: a form, so that it works without scripts.
 pub(super) async fn withdraw_consent(
     request: HttpRequest,
+    query: Result<web::Query<OwnDataParams>, Error>,
     mut payload: web::Payload,
     asking: web::Data<ConsentService>,
-) -> HttpResponse {
+) -> Result<HttpResponse, Error> {
     if let Err(problem) = asking.check_choice_request(&request) {
-        return problem_response(&problem, Some((&mut payload, asking.body_deadline))).await;
+        let problem = problem
+            .after_draining(&mut payload, asking.body_deadline)
+            .await;
+        return Err(problem.into());
     }
-    // The body is not needed, but must be read: see `http::read_body`.
+    // The body is not needed, but must be read, also if the query is invalid: see
+    // `http::read_body`.
     let _ = read_body(&mut payload, 1024, asking.body_deadline).await;
-    let Ok(query) = web::Query::<OwnDataParams>::from_query(request.query_string()) else {
-        return problem_response(&bad_page(), None).await;
-    };
+    let query = query?;
     if !is_path(&query.page) {
-        return problem_response(&bad_page(), None).await;
+        return Err(bad_page().into());
     }
+
     let language = asking.pick_language(&request, &query.lang);
     let decision = ConsentDecision::new_denial(asking.stored_choice(&request).as_ref());
-    if let Err(problem) = asking
+    asking
         .record_decision(&request, &decision, &language.lang, PromptLayer::Page)
-        .await
-    {
-        return problem_response(&problem, None).await;
-    }
+        .await?;
+
     let mut answer = HttpResponse::SeeOther();
     for cookie in asking.decision_cookies(&request, &decision, &query.page) {
         answer.append_header((SET_COOKIE, cookie));
@@ -163,7 +163,7 @@ pub(super) async fn withdraw_consent(
     let back: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("page", &query.page)
         .finish();
-    answer
+    Ok(answer
         .insert_header((
             LOCATION,
             format!(
@@ -172,7 +172,7 @@ pub(super) async fn withdraw_consent(
                 asking.route_prefix
             ),
         ))
-        .finish()
+        .finish())
 }
 
 impl ConsentService {
@@ -304,6 +304,5 @@ fn is_path(page: &str) -> bool {
 }
 
 fn bad_page() -> Problem {
-    Problem::new(400, "bad_page", "Invalid page")
-        .with_detail("page must be a path, such as page=/u/mia")
+    Problem::new(ProblemCode::InvalidPage).with_detail("page must be a path, such as page=/u/mia")
 }

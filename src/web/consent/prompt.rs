@@ -10,8 +10,8 @@ use super::ConsentService;
 use crate::config::{ConsentBasis, PromptStyle};
 use crate::consent::StoredChoice;
 use crate::consent::texts::LanguageTexts;
-use crate::event::{DropReason, Problem};
-use crate::http::{OriginResolver, problem_response};
+use crate::event::DropReason;
+use crate::http::OriginResolver;
 use crate::web::compression;
 
 /// The prompt and the stored choice, as in tracker/src/banner/contract.ts.
@@ -57,23 +57,16 @@ struct PromptPolicy<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PromptParams {
+pub(super) struct PromptParams {
     #[serde(default)]
     lang: String,
 }
 
 pub(super) async fn get_prompt(
     request: HttpRequest,
+    query: web::Query<PromptParams>,
     asking: web::Data<ConsentService>,
 ) -> HttpResponse {
-    let Ok(query) = web::Query::<PromptParams>::from_query(request.query_string()) else {
-        let problem = Problem::new(400, "bad_question", "Invalid query");
-        return problem_response(
-            &problem.with_detail("accepted is lang, once, such as lang=de"),
-            None,
-        )
-        .await;
-    };
     let language = asking.pick_language(&request, &query.lang);
     let state = asking.prompt_state(&request, asking.stored_choice(&request).as_ref(), language);
     let mut answer = asking.response_builder();

@@ -308,7 +308,7 @@ fn more_answers_than_an_hour_takes_are_told_to_wait_and_a_way_out_is_always_open
         let refused = choose(&server, body, &[]);
         assert_eq!(
             (refused.status, problem(&refused).1.as_str()),
-            (503, "crowded"),
+            (503, "ledger_quota_exceeded"),
             "{}",
             refused.text()
         );

@@ -344,20 +344,20 @@ fn everybody_gets_the_same_pixel_and_links_and_what_is_not_listed_gets_none() {
         ),
         (
             r#"{"mails":[{"template":"welcome","consent":true,"links":[{"link":"a","url":"http://a.example/"}]}]}"#,
-            (422, "bad_value"),
+            (400, "bad_value"),
         ),
         (
             r#"{"mails":[{"template":"welcome","consent":true,"links":[{"link":"a","url":"mailto:ann@mail.example"}]}]}"#,
-            (422, "bad_value"),
+            (400, "bad_value"),
         ),
         (r#"{"mails":[{"template":"welcome"}]}"#, (400, "bad_value")),
         (
             r#"{"mails":[{"template":"welcome","consent":true,"sent":"1960-01-01T00:00:00Z"}]}"#,
-            (422, "bad_value"),
+            (400, "bad_value"),
         ),
         (
             r#"{"mails":[{"template":"welcome","consent":true,"batch":"1999-03-10"}]}"#,
-            (422, "bad_value"),
+            (400, "bad_value"),
         ),
     ] {
         let (status, problem) = ask_for_links(&server, body);

@@ -3,9 +3,71 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  code: string;
+  code: ProblemCode;
   detail?: string;
 };
+export type ProblemCode =
+  | "bad_question"
+  | "bad_page"
+  | "bad_json"
+  | "bad_value"
+  | "bad_beacon"
+  | "bad_body"
+  | "bad_clock"
+  | "authentication_required"
+  | "bad_login"
+  | "bad_password"
+  | "password_needed"
+  | "not_believed"
+  | "not_permitted"
+  | "bad_csrf"
+  | "foreign_page"
+  | "not_found"
+  | "unknown_site"
+  | "unknown_token"
+  | "unknown_share"
+  | "unknown_message"
+  | "no_login"
+  | "no_receipt"
+  | "method_not_allowed"
+  | "body_too_slow"
+  | "taken"
+  | "share_limit_reached"
+  | "not_published"
+  | "mail_off"
+  | "aggregate_only"
+  | "old_version"
+  | "choice_changed"
+  | "signal"
+  | "body_too_large"
+  | "encoded_body"
+  | "not_json"
+  | "template_not_listed"
+  | "recipients_own"
+  | "bad_lang"
+  | "bad_tiers"
+  | "necessary"
+  | "unknown_tier"
+  | "nothing_granted"
+  | "bundled"
+  | "too_many_tries"
+  | "too_many_passwords"
+  | "too_many"
+  | "too_many_streams"
+  | "header_too_large"
+  | "unknown_outcome"
+  | "store_unavailable"
+  | "change_unconfirmed"
+  | "stopping"
+  | "overloaded"
+  | "journal_full"
+  | "password_checks_busy"
+  | "handover_table_full"
+  | "streams_exhausted"
+  | "ledger_quota_exceeded"
+  | "ledger_unavailable"
+  | "signing_unavailable"
+  | "publication_failed";
 export type SiteCounters = {
   hits: number;
   visitors: number;
@@ -293,7 +355,7 @@ export type SignedMails = {
     links: { link: string; url: string }[];
   }[];
 };
-export type NewMessages = { template: string; consent: unknown; count?: number };
+export type NewMessages = { template: string; consent: true; count?: number };
 export type CreatedMessages = { expires: string; messages: { token: string; pixel: string }[] };
 export type Message = { template: string; opened: string | null; revoked: boolean };
 export type NewVoid = { id: string; from: string; to: string; event: string; currency: string };
