@@ -63,13 +63,15 @@ impl Clock {
                 ClockComparison::Unchanged => {}
                 ClockComparison::Jumped(millis) => tracing::warn!(
                     seconds = millis / 1000,
-                    "the system's clock jumped; hits are counted by the former time, until the jump has persisted for five minutes"
+                    "the system's clock jumped; hits are counted by the former time, until the \
+                     jump has persisted for five minutes"
                 ),
                 ClockComparison::Recovered => tracing::info!("the system's clock is right again"),
                 ClockComparison::Adopted(millis) => {
                     tracing::warn!(
                         seconds = millis / 1000,
-                        "the jump of the system's clock has persisted for five minutes and is adopted"
+                        "the jump of the system's clock has persisted for five minutes and is \
+                         adopted"
                     );
                 }
             }

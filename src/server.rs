@@ -189,7 +189,8 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
             .context("the writer stopped early")?
             .context("the journal failed"),
         Err(_) => Err(anyhow::anyhow!(
-            "the journal could not be closed within server.shutdown_secs; acknowledged hits are in it and are read at the next start"
+            "the journal could not be closed within server.shutdown_secs; acknowledged hits are in \
+             it and are read at the next start"
         )),
     };
 
@@ -296,7 +297,8 @@ fn build_parts(
         .with_data_centres(open_data_centres(config)?);
     let enricher = Arc::new(enricher);
     if !enricher.rejected_patterns().is_empty() {
-        tracing::warn!(patterns = ?enricher.rejected_patterns(), "bot patterns that match browsers are not used");
+        tracing::warn!(patterns = ?enricher.rejected_patterns(), "bot patterns that match browsers \
+            are not used");
     }
 
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
@@ -526,17 +528,20 @@ fn restrict_folders(config: &Config) {
                 restricted: closed,
                 failed: 0,
             }) => {
-                tracing::warn!(path = %shown, closed, "other users of this machine could reach it; now they cannot");
+                tracing::warn!(path = %shown, closed, "other users of this machine could reach it; \
+                    now they cannot");
             }
             Ok(RestrictOutcome {
                 restricted: closed,
                 failed: left,
             }) => tracing::warn!(
                 path = %shown, closed, left,
-                "other users of this machine have access, and the collector may not change it: chmod it to 0700 and its files to 0600"
+                "other users of this machine have access, and the collector may not change it: \
+                 chmod it to 0700 and its files to 0600"
             ),
             Err(error) => {
-                tracing::warn!(path = %shown, %error, "the access of other users could not be checked")
+                tracing::warn!(path = %shown, %error, "the access of other users could not be \
+                    checked")
             }
         }
     }
@@ -564,11 +569,13 @@ fn log_declared_rules(config: &Config) {
             .map(|dialect| <&str>::from(*dialect))
             .collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
-        tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, as declared by the operator");
+        tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent \
+            cookie, as declared by the operator");
         if rule.stored_refusals == StoredRefusals::Unseen {
             tracing::warn!(
                 %sites,
-                "umami's tag sends no cookies: people whose refusal is stored here are counted (stored_refusals)"
+                "umami's tag sends no cookies: people whose refusal is stored here are counted \
+                 (stored_refusals)"
             );
         }
     }

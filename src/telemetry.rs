@@ -187,7 +187,8 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_mail_actions_lost_total",
         true,
-        "Openings and clicks that were answered but not counted, because the journal or the store did not take them",
+        "Openings and clicks that were answered but not counted, because the journal or the store \
+         did not take them",
     ),
     (
         "footfall_publications_total",
@@ -232,7 +233,8 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_tokens_unverified_total",
         true,
-        "Tokens answered 429 without verification, because their network sent too many invalid ones",
+        "Tokens answered 429 without verification, because their network sent too many invalid \
+         ones",
     ),
     (
         "footfall_streams",
@@ -242,7 +244,8 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_streams_rejected_total",
         true,
-        "Event streams rejected, because server.max_streams, limits.streams_per_session or limits.streams_per_network is reached",
+        "Event streams rejected, because server.max_streams, limits.streams_per_session or \
+         limits.streams_per_network is reached",
     ),
     ("footfall_connections", false, "Open connections"),
     (

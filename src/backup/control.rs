@@ -145,7 +145,8 @@ impl BackupListener {
         let listener = match bind_socket(&socket_path(self.journal.path())) {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::warn!(%error, "no backup can be made while this collector runs: its socket could not be opened");
+                tracing::warn!(%error, "no backup can be made while this collector runs: its \
+                    socket could not be opened");
                 return;
             }
         };
@@ -191,7 +192,8 @@ impl BackupListener {
         let copied = tokio::select! {
             copied = copy => copied,
             _ = lines.read(&mut rest) => Err(anyhow::anyhow!("the command went away")),
-            _ = stopping.wait_for(|stopping| *stopping) => Err(anyhow::anyhow!("the collector is stopping")),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(anyhow::anyhow!("the collector is \
+                stopping")),
         };
 
         let reply = match copied {

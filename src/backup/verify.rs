@@ -80,7 +80,8 @@ pub(super) fn check_chain(
     let manifest = chain.into_iter().next().context("a chain has a backup")?;
     anyhow::ensure!(
         manifest.schema <= NEWEST_SCHEMA,
-        "{} has schema {} and this program knows schemas up to {NEWEST_SCHEMA}: use a later version",
+        "{} has schema {} and this program knows schemas up to {NEWEST_SCHEMA}: use a later \
+         version",
         manifest.name,
         manifest.schema
     );

@@ -124,7 +124,8 @@ async fn forward_request(
         .iter()
         .any(|(name, value)| name == "decompress" && value != "0");
     if is_coded || asks_decompression {
-        let text = "Bodies of requests must not be compressed here; set the client's request compression off\n";
+        let text = "Bodies of requests must not be compressed here; set the client's request \
+            compression off\n";
         return Ok(text_response(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             text.to_owned(),

@@ -77,7 +77,8 @@ impl BiRefusal {
                 "More tokens are in use than bi_port.tokens allows; try again later"
             }
             BiRefusal::ForbiddenWord => {
-                "The word `file` is not allowed in a statement, not even in a text: write 'fil' || 'e'"
+                "The word `file` is not allowed in a statement, not even in a text: write 'fil' || \
+                 'e'"
             }
         };
         format!("Code: {code}. DB::Exception: {text}. ({name})")

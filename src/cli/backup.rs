@@ -177,7 +177,8 @@ fn print_check(backup: &BackupManifest, ledger: LedgerCheck) {
         LedgerCheck::Absent => print_or_exit!("ledger       none"),
         LedgerCheck::Verified(records) => print_or_exit!("ledger       {records} records"),
         LedgerCheck::WithoutKey(records) => print_or_exit!(
-            "ledger       {records} records; not verified, because the key of its checkpoints is not here"
+            "ledger       {records} records; not verified, because the key of its checkpoints is \
+             not here"
         ),
     }
 }

@@ -216,7 +216,8 @@ fn verify_ledger(
 fn warn_torn_line(found: &ledger::LedgerSummary) {
     if found.torn {
         eprintln!(
-            "footfall: the line at byte {} is unfinished: it is being written, or its act was never acknowledged and the next start drops it",
+            "footfall: the line at byte {} is unfinished: it is being written, or its act was \
+             never acknowledged and the next start drops it",
             found.bytes
         );
     }
@@ -273,7 +274,8 @@ fn verify_receipt(
     if let Some(size) = told.checkpoint_size {
         let younger = told.acts.iter().filter(|act| act.seq > size).count();
         print_or_exit!(
-            "checkpoint   of {size} records, by the same key; {younger} of these are younger than it"
+            "checkpoint   of {size} records, by the same key; {younger} of these are younger than \
+             it"
         );
     }
     Ok(())
@@ -304,7 +306,8 @@ fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
         true => {
             let secs = options.checkpoint_secs;
             print_or_exit!(
-                "signed       nothing: a collector writes this ledger, and signs it itself every {secs} s and when it stops"
+                "signed       nothing: a collector writes this ledger, and signs it itself every \
+                 {secs} s and when it stops"
             );
             print_or_exit!(
                 "not signed   {} records since its newest checkpoint",

@@ -67,7 +67,8 @@ impl EraseArgs {
             );
         }
         print_or_exit!(
-            "may still hold it: every backup and log of yours made before now; the collector knows of none"
+            "may still hold it: every backup and log of yours made before now; the collector knows \
+             of none"
         );
         Ok(())
     }

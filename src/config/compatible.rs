@@ -165,9 +165,9 @@ pub(super) fn check_stored_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'
     ) {
         (true, StoredRefusals::Unspecified) => Some((
             key(place),
-            "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \"unseen\" to count \
-             people whose refusal is stored here: without that attribute the tag sends no cookies, and a refusal does \
-             not come with its hits",
+            "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \
+             \"unseen\" to count people whose refusal is stored here: without that attribute the \
+             tag sends no cookies, and a refusal does not come with its hits",
         )),
         (false, StoredRefusals::Sent | StoredRefusals::Unseen) => Some((
             key(place),
@@ -235,7 +235,8 @@ fn validate_declaration(basis: &CompatibleBasis) -> impl FnOnce(&str, &()) -> ga
     move |text, ()| match basis {
         CompatibleBasis::Declared if text.trim().chars().count() < MIN_DECLARATION_CHARS => {
             Err(garde::Error::new(format!(
-                "must say in a sentence of at least {MIN_DECLARATION_CHARS} characters why these hits are lawful, where basis is declared"
+                "must say in a sentence of at least {MIN_DECLARATION_CHARS} characters why these \
+                 hits are lawful, where basis is declared"
             )))
         }
         CompatibleBasis::ConsentCookie if !text.is_empty() => Err(garde::Error::new(

@@ -117,7 +117,10 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
             config.visitor.cookie.max_age_secs <= MAX_EXEMPT_COOKIE_SECS,
             "visitor.cookie.max_age_secs",
             &["consent.basis"],
-            format!("must be at most {MAX_EXEMPT_COOKIE_SECS} (395 days) where consent.basis is exempt_opt_out"),
+            format!(
+                "must be at most {MAX_EXEMPT_COOKIE_SECS} (395 days) where consent.basis is \
+                exempt_opt_out"
+            ),
         );
         rules.require(
             config.retention.keep_days <= MAX_EXEMPT_RETENTION_DAYS,
@@ -141,7 +144,8 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
                 key,
                 &["consent.basis"],
                 format!(
-                    "must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"
+                    "must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is \
+                     exempt_opt_out"
                 ),
             );
         }
@@ -228,7 +232,8 @@ fn check_bi_port(config: &Config, rules: &mut ViolationList) {
         !port.is_enabled() || config.store.url.is_empty(),
         "bi_port.http_listen",
         &["store.url"],
-        "is for the embedded engine; a server of your own has ports and users of its own: docs/use/BI.md",
+        "is for the embedded engine; a server of your own has ports and users of its own: \
+         docs/use/BI.md",
     );
     rules.require(
         port.cert_file.is_empty() == port.key_file.is_empty(),

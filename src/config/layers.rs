@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn every_key_is_found_where_the_last_layer_wrote_it() {
-        let file = "[limits]\nbody_bytes = 1\nheaders = 2\n\n[[sites]]\nid = \"a\"\nhosts = [\n  \"a.test\",\n  \"b.test\",\n]\n\n[[sites]]\nid = \"b\"\n";
+        let file = "[limits]\nbody_bytes = 1\nheaders = 2\n\n[[sites]]\nid = \"a\"\nhosts = [\n  \
+            \"a.test\",\n  \"b.test\",\n]\n\n[[sites]]\nid = \"b\"\n";
         let mut layers = ConfigLayers {
             table: Table::new(),
             locations: KeyLocations::for_file("a.toml"),

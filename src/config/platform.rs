@@ -66,7 +66,8 @@ fn validate_bi_url(value: &str, _: &()) -> garde::Result {
         Ok(())
     } else {
         Err(garde::Error::new(
-            "must be empty or an http(s) URL with {token} once, such as https://bi.example/embed/dashboard/{token}",
+            "must be empty or an http(s) URL with {token} once, such as \
+             https://bi.example/embed/dashboard/{token}",
         ))
     }
 }

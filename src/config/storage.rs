@@ -168,7 +168,8 @@ fn validate_store_url(value: &str, _: &()) -> garde::Result {
         Ok(())
     } else {
         Err(garde::Error::new(
-            "must be empty (embedded engine) or http(s)://host:port; user and password have keys of their own",
+            "must be empty (embedded engine) or http(s)://host:port; user and password have keys \
+             of their own",
         ))
     }
 }

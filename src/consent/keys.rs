@@ -39,7 +39,8 @@ pub struct GrantKeys {
 pub enum GrantKeysError {
     /// The line with this number, counted from 1, is malformed.
     #[error(
-        "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a key as `footfall consent new-key` prints it"
+        "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a key as `footfall \
+         consent new-key` prints it"
     )]
     MalformedLine(usize),
     /// The line with this number, counted from 1, repeats the id of an earlier one.

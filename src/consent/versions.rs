@@ -30,8 +30,8 @@ pub struct PromptVersion {
 pub enum PolicyMismatch {
     /// The register differs from that of the same version. `difference` has one line per change.
     #[error(
-        "consent.version is still {version}, but what it asks about has changed:\n  {}\nraise consent.version and \
-         policy.effective_date, or take the change back", .difference.join("\n  ")
+        "consent.version is still {version}, but what it asks about has changed:\n  {}\nraise \
+         consent.version and policy.effective_date, or take the change back", .difference.join("\n  ")
     )]
     RegisterChanged {
         version: u32,
@@ -44,8 +44,8 @@ pub enum PolicyMismatch {
     OlderVersion { found: u32, newest: u32 },
     /// The register changed, but the effective date of the notice did not.
     #[error(
-        "policy.effective_date is still {date}, but version {version} asks about something else:\n  {}\nthe notice must say \
-         since when", .difference.join("\n  ")
+        "policy.effective_date is still {date}, but version {version} asks about something else:\n  \
+         {}\nthe notice must say since when", .difference.join("\n  ")
     )]
     SameEffectiveDate {
         version: u32,

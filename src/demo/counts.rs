@@ -70,7 +70,8 @@ impl SentCounts {
             );
             ensure!(
                 dropped == *sent,
-                "{sent} beacons should have been dropped as {reason}, the collector dropped {dropped}"
+                "{sent} beacons should have been dropped as {reason}, the collector dropped \
+                 {dropped}"
             );
         }
         Ok(())

@@ -29,7 +29,8 @@ impl DemoFolder {
             .is_none();
         if !empty && !mark.is_file() {
             bail!(
-                "{shown} is not empty, and no demo made it: empty it, or name another folder with --dir"
+                "{shown} is not empty, and no demo made it: empty it, or name another folder with \
+                 --dir"
             );
         }
 

@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
-        let text = "# made up\n198.51.100.0/25\n\n  198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
+        let text = "# made up\n198.51.100.0/25\n\n  \
+            198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
         let networks = parse_networks(text).unwrap();
         assert_eq!(
             networks.len(),

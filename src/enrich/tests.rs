@@ -30,7 +30,8 @@ fn facts(url: &str, referrer: &str, agent: &str, language: Option<&str>) -> Visi
 
 #[test]
 fn a_hit_has_a_value_for_each_dimension() {
-    let agent = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15";
+    let agent = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like \
+        Gecko) Version/26.1 Safari/605.1.15";
     let facts = facts(
         "https://alllinks.example/u/mia/?utm_campaign=Tour+2026",
         "https://www.google.de/search?q=mia",

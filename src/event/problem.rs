@@ -79,7 +79,8 @@ impl Problem {
     /// The request has no credentials, or invalid ones.
     pub fn authentication_required() -> Problem {
         Problem::new(ProblemCode::AuthenticationRequired).with_detail(
-            "sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself",
+            "sign in, or send Authorization: Bearer with a token; where neither is set up, ask \
+             from the machine itself",
         )
     }
 

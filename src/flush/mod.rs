@@ -210,7 +210,8 @@ impl SegmentFlusher {
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
                     if self.outage.record_failure() {
-                        tracing::warn!(%error, "the store cannot be reached yet; hits are kept in the journal");
+                        tracing::warn!(%error, "the store cannot be reached yet; hits are kept in \
+                            the journal");
                     }
                 }
                 Err(error) => return Err(error),
@@ -355,7 +356,8 @@ impl SegmentFlusher {
             .fetch_add(sums.row_count() as u64, Ordering::Relaxed);
         if let Err(error) = std::fs::remove_file(&path) {
             // The next start finds the file again and its markers in the store.
-            tracing::error!(file = %path.display(), %error, "a segment that was sent could not be removed");
+            tracing::error!(file = %path.display(), %error, "a segment that was sent could not be \
+                removed");
         }
         Ok(true)
     }
@@ -365,7 +367,8 @@ impl SegmentFlusher {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         match self.folder.quarantine_file(path) {
             Ok(kept) => {
-                tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not in the reports")
+                tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not \
+                    in the reports")
             }
             Err(error) => tracing::error!(%error, "the segment could not be moved to quarantine"),
         }
@@ -389,12 +392,14 @@ impl SegmentFlusher {
             Ok(aged) => {
                 self.directory.set_plausible_today(aged.plausible_today);
                 if let Some(bound) = aged.plausible_today {
-                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; retention uses the date of the newest counts");
+                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; \
+                        retention uses the date of the newest counts");
                 }
                 tracing::debug!(?aged, "retention pass finished");
             }
             Err(error) => {
-                tracing::error!(%error, "old counts could not be deleted; will retry within the hour")
+                tracing::error!(%error, "old counts could not be deleted; will retry within the \
+                    hour")
             }
         }
 
@@ -461,7 +466,8 @@ impl SegmentFlusher {
             }
         };
         if let Err(error) = forgotten {
-            tracing::error!(%error, "old markers of segments could not be removed; will retry within the hour");
+            tracing::error!(%error, "old markers of segments could not be removed; will retry \
+                within the hour");
         }
     }
 }

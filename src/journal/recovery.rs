@@ -92,7 +92,8 @@ impl SegmentRecovery {
         if recovered.lost_rows > 0 {
             tracing::error!(
                 rows = recovered.lost_rows,
-                "attribute rows of segments that were not sealed are lost: their key is gone; totals are complete"
+                "attribute rows of segments that were not sealed are lost: their key is gone; \
+                 totals are complete"
             );
         }
         let carried = last.as_ref().map(|last| {
@@ -164,7 +165,8 @@ fn replay_segment(
         }
         recovered.damaged += 1;
         let kept = folder.quarantine_file(&path)?;
-        tracing::error!(file = %path.display(), offset = 0, kept = %kept.display(), "the header of a journal segment is damaged; none of it was counted");
+        tracing::error!(file = %path.display(), offset = 0, kept = %kept.display(), "the header of \
+            a journal segment is damaged; none of it was counted");
         return Ok(None);
     };
 
@@ -179,7 +181,8 @@ fn replay_segment(
     if damage {
         let copy = folder.free_quarantine_path(&path);
         std::fs::copy(&path, &copy).map_err(JournalError::from_io(&copy))?;
-        tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was kept");
+        tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was \
+            kept");
     }
     Ok(Some(replayed))
 }
@@ -222,7 +225,8 @@ pub(super) fn replay_frames(
                 tracing::error!(file = %path.display(), offset = at, bytes = next - at, "a journal segment is damaged; its counts in these bytes are lost, all others were recovered");
             }
             SegmentRegion::Torn { at, bytes } => {
-                tracing::warn!(file = %path.display(), offset = at, bytes, "the last write of a journal segment is incomplete; its hits were never acknowledged");
+                tracing::warn!(file = %path.display(), offset = at, bytes, "the last write of a \
+                    journal segment is incomplete; its hits were never acknowledged");
             }
         }
     }

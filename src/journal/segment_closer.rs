@@ -141,7 +141,8 @@ fn close_with_retries(
         failures += 1;
         failing.store(true, Ordering::Relaxed);
         if failures == 1 {
-            tracing::error!(%error, segment = id.number, "a segment cannot be sealed; will retry every second");
+            tracing::error!(%error, segment = id.number, "a segment cannot be sealed; will retry \
+                every second");
         }
         if closing.load(Ordering::Relaxed) {
             last_tries -= 1;
@@ -149,7 +150,8 @@ fn close_with_retries(
                 tracing::warn!(
                     segment = id.number,
                     failures,
-                    "a segment could not be closed; it stays in the journal and is closed at the next start"
+                    "a segment could not be closed; it stays in the journal and is closed at the \
+                     next start"
                 );
                 return false;
             }

@@ -316,7 +316,8 @@ fn read_or_create_collector_id(folder: &Path) -> Result<u64, JournalError> {
         Ok(text) if text.is_empty() => {
             let aside = folder.join("quarantine/collector.empty");
             std::fs::rename(path, &aside).map_err(JournalError::from_io(path))?;
-            tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this collector's id is empty; it is created again");
+            tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this \
+                collector's id is empty; it is created again");
             write_collector_id(
                 path,
                 collector_id_from_segments(folder).unwrap_or_else(random_u64),

@@ -71,7 +71,8 @@ impl SegmentKeys {
                 Ok(former) => keys.process_keys = former,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::warn!(file = %path.display(), %error, "the key of open segments cannot be used");
+                    tracing::warn!(file = %path.display(), %error, "the key of open segments \
+                        cannot be used");
                 }
             }
         }
@@ -125,7 +126,8 @@ impl SegmentKeys {
         if let Some(path) = &self.file
             && let Err(error) = overwrite_file(path).and_then(|()| fs::remove_file(path))
         {
-            tracing::warn!(file = %path.display(), %error, "the key of open segments could not be removed");
+            tracing::warn!(file = %path.display(), %error, "the key of open segments could not be \
+                removed");
         }
     }
 
@@ -143,8 +145,9 @@ impl SegmentKeys {
     fn warn_memory_only(&self, dir: &Path, reason: &str) {
         tracing::warn!(
             dir = %dir.display(), reason,
-            "journal.key_dir cannot hold the key of open segments: it is kept in memory only, and if the process is killed the attributes \
-             of segments that were not sealed are lost (totals are not)"
+            "journal.key_dir cannot hold the key of open segments: it is kept in memory only, and \
+             if the process is killed the attributes of segments that were not sealed are lost \
+             (totals are not)"
         );
     }
 }

@@ -580,7 +580,8 @@ impl JournalWriter {
             }
             if !self.has_capacity(MAX_VISIT_CLOSE_BYTES) {
                 tracing::error!(
-                    "no space to write the ends of open visits; their bounces, seconds and exits are lost"
+                    "no space to write the ends of open visits; their bounces, seconds and exits \
+                     are lost"
                 );
                 break;
             }
@@ -594,7 +595,8 @@ impl JournalWriter {
         let rotated = self.rotate_segment(ReleaseScope::All, now)?;
         if !rotated {
             tracing::warn!(
-                "no space to close the last segment; it stays in the journal and is closed at the next start"
+                "no space to close the last segment; it stays in the journal and is closed at the \
+                 next start"
             );
         }
         // Segments that are still open need the key at the next start.

@@ -61,7 +61,8 @@ impl CheckpointWriter {
         }
         self.due_at = Instant::now() + self.interval;
         if let Err(error) = self.write_newer_checkpoint(head) {
-            tracing::error!(%error, "a checkpoint could not be written; the next one will be written when it is due");
+            tracing::error!(%error, "a checkpoint could not be written; the next one will be \
+                written when it is due");
         }
     }
 

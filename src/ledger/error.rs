@@ -31,15 +31,18 @@ pub enum LedgerError {
     #[error("{file}: {what}", file = file.display())]
     InvalidReceipt { file: PathBuf, what: String },
     /// The file of versions is malformed.
-    #[error("{path}: {what}; it contains the versions of the consent prompt that were shown, and only the collector writes it", path = path.display())]
+    #[error("{path}: {what}; it contains the versions of the consent prompt that were shown, and \
+        only the collector writes it", path = path.display())]
     InvalidVersions { path: PathBuf, what: String },
     /// The file does not contain a signing key.
-    #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
+    #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` \
+        writes it", path = .0.display())]
     InvalidKey(PathBuf),
     /// The key file is empty, although checkpoints were signed with its former content.
     #[error(
-        "{path}: is empty, and checkpoints were signed with the key it held: put the key back from a backup; without one, move the file away: a new key \
-         is made, under which the checkpoints of before cannot be verified",
+        "{path}: is empty, and checkpoints were signed with the key it held: put the key back from \
+         a backup; without one, move the file away: a new key is made, under which the checkpoints \
+         of before cannot be verified",
         path = .0.display()
     )]
     EmptyKey(PathBuf),

@@ -76,7 +76,8 @@ impl Ledger {
 
         if found.torn {
             let (offset, bytes) = (found.bytes, acts.end_offset() - found.bytes);
-            tracing::warn!(file = %folder.acts_path().display(), offset, bytes, "the last write of the ledger is incomplete; its act was never acknowledged and is dropped");
+            tracing::warn!(file = %folder.acts_path().display(), offset, bytes, "the last write of \
+                the ledger is incomplete; its act was never acknowledged and is dropped");
             acts.truncate_file(offset)?;
         }
 

@@ -123,7 +123,9 @@ pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedRec
         .map_err(|_| "its signature is no base64")?;
     if !key.has_signed(&signed_text(origin, lines), &signature) {
         return Err(
-            "its signature is wrong: a record was added, taken away, moved or written anew after it was signed".into(),
+            "its signature is wrong: a record was added, taken away, moved or written anew after \
+             it was signed"
+                .into(),
         );
     }
 

@@ -134,7 +134,8 @@ fn check_no_checkpoints(folder: &LedgerFolder, own: &Path) -> Result<(), LedgerE
 fn rename_empty_key(own: &Path) -> Result<(), LedgerError> {
     let aside = own.with_extension("pem.empty");
     std::fs::rename(own, &aside).map_err(LedgerError::from_io(own))?;
-    tracing::warn!(file = %own.display(), aside = %aside.display(), "the ledger's key file is empty and signed nothing; it is created again");
+    tracing::warn!(file = %own.display(), aside = %aside.display(), "the ledger's key file is \
+        empty and signed nothing; it is created again");
     Ok(())
 }
 

@@ -171,14 +171,16 @@ impl LedgerWriter {
 
             Err(AppendError::Undone(error)) => {
                 if self.outage.record_failure() {
-                    tracing::error!(%error, "the ledger cannot be written; acts are rejected until it can");
+                    tracing::error!(%error, "the ledger cannot be written; acts are rejected until \
+                        it can");
                 }
                 Err(|| LedgerError::DiskFull)
             }
 
             Err(AppendError::Uncertain(error)) => {
                 self.failed = true;
-                tracing::error!(%error, "the ledger's disk failed; acts are rejected until a restart");
+                tracing::error!(%error, "the ledger's disk failed; acts are rejected until a \
+                    restart");
                 Err(|| LedgerError::DiskFailed)
             }
         }

@@ -20,7 +20,8 @@ pub struct MailKeys(Vec<(Box<str>, Key)>);
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum MailKeysError {
     #[error(
-        "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a secret of at least {MIN_SECRET_BYTES} bytes"
+        "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a secret of at \
+         least {MIN_SECRET_BYTES} bytes"
     )]
     Malformed(usize),
     #[error("line {0} has the id of a line before it")]

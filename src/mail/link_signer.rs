@@ -94,16 +94,19 @@ pub enum SignRequestError {
     #[error("links: a mail has at most {MAX_LINKS} links")]
     TooManyLinks,
     #[error(
-        "links[{0}].link: looks like a recipient, who has no link of his own: at most {MAX_DIGITS_IN_A_ROW} digits in a row and {MAX_DIGITS} in \
-         all, no token, no UUID. A link is named after what it is, the same in all mails"
+        "links[{0}].link: looks like a recipient, who has no link of his own: at most \
+         {MAX_DIGITS_IN_A_ROW} digits in a row and {MAX_DIGITS} in all, no token, no UUID. A link \
+         is named after what it is, the same in all mails"
     )]
     LooksLikeRecipient(usize),
     #[error(
-        "batch: {0} is still to come: a mail is signed for the day it is sent on, at most {MAX_BATCH_AGE_DAYS} days later"
+        "batch: {0} is still to come: a mail is signed for the day it is sent on, at most \
+         {MAX_BATCH_AGE_DAYS} days later"
     )]
     FutureBatch(Date),
     #[error(
-        "batch: a day from 1970-01-01 to 2149-06-06, at most {MAX_BATCH_AGE_DAYS} days ago: a mail is signed for the day it is sent on"
+        "batch: a day from 1970-01-01 to 2149-06-06, at most {MAX_BATCH_AGE_DAYS} days ago: a mail \
+         is signed for the day it is sent on"
     )]
     Batch,
     #[error("expires: a day from the batch's on, at most {MAX_LIFE_DAYS} days later")]
@@ -113,7 +116,8 @@ pub enum SignRequestError {
     #[error("sent: an instant of the batch's day or of the day before or after it")]
     Sent,
     #[error(
-        "sent: a whole minute, the same in all mails of the batch: an instant of each would be a number of its recipient"
+        "sent: a whole minute, the same in all mails of the batch: an instant of each would be a \
+         number of its recipient"
     )]
     NotWholeMinute,
     #[error("links[{0}].url: {1}")]

@@ -57,8 +57,9 @@ impl SharedValueKind {
 #[derive(thiserror::Error, Debug)]
 pub enum SignedValuesError {
     #[error(
-        "mails[{mail}].{field}: all mails of one template and batch day share what they hold, at most {most} {} together, and {template} of {batch} has \
-         as many: one of each recipient's own is never signed",
+        "mails[{mail}].{field}: all mails of one template and batch day share what they hold, at \
+         most {most} {} together, and {template} of {batch} has as many: one of each recipient's \
+         own is never signed",
         .shared.plural_name()
     )]
     LimitReached {

@@ -14,18 +14,21 @@ pub enum TargetError {
     #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
     Scheme(bool),
     #[error(
-        "a target has at most {MAX_TARGET_BYTES} bytes, all of them printable ASCII, no backslash: encode the rest"
+        "a target has at most {MAX_TARGET_BYTES} bytes, all of them printable ASCII, no backslash: \
+         encode the rest"
     )]
     InvalidBytes,
     #[error("a target names a host, and no user")]
     Host,
     #[error(
-        "a link to unsubscribe is never wrapped: software that follows links would unsubscribe people"
+        "a link to unsubscribe is never wrapped: software that follows links would unsubscribe \
+         people"
     )]
     Unsubscribe,
     #[error(
-        "a target is the same for all recipients; the {0} of this one looks like one of them (an address, a token, a UUID, nine digits or \
-         more, a key such as rcpt, user, email or token). A link of one recipient stands in the mail as it is, unwrapped"
+        "a target is the same for all recipients; the {0} of this one looks like one of them (an \
+         address, a token, a UUID, nine digits or more, a key such as rcpt, user, email or token). \
+         A link of one recipient stands in the mail as it is, unwrapped"
     )]
     LooksLikeRecipient(TargetPart),
 }

@@ -62,7 +62,8 @@ fn lock_page(page: &KeyPage) {
     static WAS_LOGGED: AtomicBool = AtomicBool::new(false);
     if (locked.is_err() || hidden.is_err()) && !WAS_LOGGED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
-            "the day's key cannot be locked into memory and could reach swap; allow memlock (RLIMIT_MEMLOCK) or run without swap"
+            "the day's key cannot be locked into memory and could reach swap; allow memlock \
+             (RLIMIT_MEMLOCK) or run without swap"
         );
     }
 }
@@ -82,7 +83,8 @@ pub fn harden_process() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     if set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
         tracing::warn!(
-            "the process could not be made undumpable; another process of this user could read its memory"
+            "the process could not be made undumpable; another process of this user could read its \
+             memory"
         );
     }
     if setrlimit(

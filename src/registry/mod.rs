@@ -80,7 +80,8 @@ impl Registry {
             Ok(None) => {}
             Err(error) => {
                 let path = snapshot.display();
-                tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites count once the store can be reached");
+                tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites \
+                    count once the store can be reached");
             }
         }
         Registry {
@@ -159,7 +160,8 @@ impl Registry {
         }
         match store.insert_site_names(&fresh).await {
             Ok(clashes) => clashes.iter().for_each(|site| {
-                tracing::error!(%site, "two names have the same site id; the counts of both are mixed");
+                tracing::error!(%site, "two names have the same site id; the counts of both are \
+                    mixed");
             }),
             Err(error) => {
                 self.record_failure(&error, "the names of new sites cannot be stored");
@@ -285,7 +287,8 @@ impl Registry {
         let registered = store.load_registered_sites().await?;
         if let Err(error) = snapshot::write_snapshot(&self.snapshot_path, &registered) {
             let path = self.snapshot_path.display();
-            tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start without the store will lack the last changes");
+            tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start \
+                without the store will lack the last changes");
         }
         self.directory.replace_registered(registered);
         *read = Some(revision);

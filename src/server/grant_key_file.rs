@@ -77,7 +77,9 @@ impl GrantKeyFile {
                 GrantKeys::generate_line("k1").expose_secret().as_bytes(),
             )?;
             let file = self.path.display();
-            tracing::info!(%file, "created a key that signs grants: every collector of the platform needs a copy, and visitors who consented under another key see the prompt again");
+            tracing::info!(%file, "created a key that signs grants: every collector of the \
+                platform needs a copy, and visitors who consented under another key see the prompt \
+                again");
         }
         self.read_keys()
     }

@@ -81,7 +81,8 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         }
         Ok(false) => STATUS_UNCHANGED,
         Err(error) => {
-            tracing::warn!(%error, "the country database could not be reloaded; the old one stays in use");
+            tracing::warn!(%error, "the country database could not be reloaded; the old one stays \
+                in use");
             STATUS_UNREADABLE
         }
     };
@@ -98,7 +99,8 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         Some(Ok(false)) => STATUS_UNCHANGED,
         None => STATUS_UNUSED,
         Some(Err(error)) => {
-            tracing::warn!(%error, "the lists that classify mail readers could not be reloaded; the old ones stay in use");
+            tracing::warn!(%error, "the lists that classify mail readers could not be reloaded; \
+                the old ones stay in use");
             STATUS_UNREADABLE
         }
     };
@@ -112,7 +114,8 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         Ok(false) if data_centres.is_enabled() => STATUS_UNCHANGED,
         Ok(false) => STATUS_UNUSED,
         Err(error) => {
-            tracing::warn!(%error, "the networks of data centres could not be reloaded; the old ones stay in use");
+            tracing::warn!(%error, "the networks of data centres could not be reloaded; the old \
+                ones stay in use");
             STATUS_UNREADABLE
         }
     };

@@ -64,7 +64,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn credentials_revision(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
+        let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens \
+            UNION ALL SELECT revision FROM shares)";
         self.short_client
             .query(sql)
             .fetch_one()
@@ -135,7 +136,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let next = next_revision_expression("tokens");
         let sql = format!(
-            "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, revision) \
+            "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, \
+             revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
@@ -168,7 +170,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let next = next_revision_expression("shares");
         let sql = format!(
-            "INSERT INTO shares (id, digest, name, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
+            "INSERT INTO shares (id, digest, name, site, first_day, last_day, expires, password, \
+             created, revoked, answer, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
@@ -219,7 +222,8 @@ impl Store {
         let next = next_revision_expression("shares");
         let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
         let sql = format!(
-            "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) FROM {latest} AS latest \
+            "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) \
+             FROM {latest} AS latest \
              WHERE latest.answer = ''"
         );
         let query = self
@@ -241,7 +245,8 @@ impl Store {
         let next = next_revision_expression(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
         let sql = format!(
-            "INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) FROM {latest}"
+            "INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) \
+             FROM {latest}"
         );
         self.short_client
             .query(&sql)
@@ -262,7 +267,8 @@ impl Store {
         let column = |of: fn(&AuditEntry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
         let at: Vec<Millis> = entries.iter().map(|entry| entry.at).collect();
         let sql = "INSERT INTO audit (at, id, who, act, what, revision) \
-                   SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, 0 FROM \
+                   SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, \
+                   0 FROM \
                    (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS e)";
 
         let query = self
@@ -283,7 +289,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_audit_entries(&self, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
+        let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, \
+                   what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
         self.short_client
             .query(sql)

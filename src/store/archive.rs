@@ -212,7 +212,8 @@ impl TableArchive {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn find_filled_table(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 AND NOT has(?, table) \
+        let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 \
+                   AND NOT has(?, table) \
                    ORDER BY table LIMIT 1";
         let query = self.client.query(sql);
         let query = query.bind(&self.database).bind(&PREFILLED_TABLES[..]);
@@ -246,7 +247,8 @@ impl TableArchive {
             };
             let fold = if table.is_plain { "" } else { " FINAL" };
             let sql = format!(
-                "SELECT count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, '0')) AS digest, {columns} AS sums \
+                "SELECT count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, \
+                 '0')) AS digest, {columns} AS sums \
                  FROM {}{fold}",
                 quote_name(&table.name)
             );
@@ -276,7 +278,8 @@ impl TableArchive {
         let sql = "SELECT t.name AS name, toBool(t.engine NOT LIKE '%ing%MergeTree') AS is_plain, \
                    arraySort(groupArrayIf(c.name, c.type = 'UInt64' AND NOT c.is_in_sorting_key \
                        AND NOT has(['revision', 'lot', 'counted', 'block'], c.name))) AS counters \
-                   FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name \
+                   FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = \
+                   t.database AND c.table = t.name \
                    WHERE t.database = ? AND c.database = ? AND t.engine LIKE '%MergeTree' \
                    AND NOT match(t.name, '_(side|fold)_[0-9a-f]{16}$') \
                    GROUP BY t.name, t.engine ORDER BY name";

@@ -29,7 +29,8 @@ impl Store {
     pub async fn prepare_bi(&self, k: u32) -> Result<(), StoreError> {
         let db = &self.database;
         let access = format!(
-            "CREATE TABLE IF NOT EXISTS {db}.bi_access (user String, platform UInt8, site UInt128, first_day Date, \
+            "CREATE TABLE IF NOT EXISTS {db}.bi_access (user String, platform UInt8, site UInt128, \
+             first_day Date, \
              revision UInt64) ENGINE = Memory"
         );
         let database = format!("CREATE DATABASE IF NOT EXISTS {db}_bi");

@@ -16,8 +16,8 @@ pub enum StoreError {
     Engine(#[from] EngineError),
     /// The database was written by a later version.
     #[error(
-        "the database has schema {found} and this binary knows schemas up to {known}: it was used by a later version; \
-         start that one, or give this one another store.database"
+        "the database has schema {found} and this binary knows schemas up to {known}: it was used \
+         by a later version; start that one, or give this one another store.database"
     )]
     SchemaTooNew { found: u32, known: u32 },
     /// The configuration of the store is invalid.
@@ -48,8 +48,8 @@ pub enum StoreError {
     },
     /// A migration found that its source changed while it was copied.
     #[error(
-        "a table changed while it was written anew for this version: another collector still sends to it; stop it, or start it in this \
-         version"
+        "a table changed while it was written anew for this version: another collector still sends \
+         to it; stop it, or start it in this version"
     )]
     SourceChanged,
 }
@@ -176,8 +176,9 @@ mod tests {
 
     #[test]
     fn an_error_keeps_code_and_name_and_drops_what_it_quotes() {
-        let text = "Code: 27. DB::Exception: Cannot parse input: expected '\\t' before: '203.0.113.9 (CANARY)': (at row 1). \
-                    (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version 26.7.2.1 (official build))";
+        let text = "Code: 27. DB::Exception: Cannot parse input: expected '\\t' before: \
+            '203.0.113.9 (CANARY)': (at row 1). (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version \
+            26.7.2.1 (official build))";
         let error = error_during("an insert into daily")(Error::BadResponse(text.to_owned()));
         assert_eq!(
             error.to_string(),

@@ -79,8 +79,10 @@ impl Store {
         };
 
         let sql = format!(
-            "SELECT toString(template) AS template, {of} AS of, toString(action) AS action, toString(reader) AS reader, \
-             sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) AND {no_marker} {only} \
+            "SELECT toString(template) AS template, {of} AS of, toString(action) AS action, \
+             toString(reader) AS reader, \
+             sum(hits) AS hits, sum(visitors) AS visitors FROM mail \
+             WHERE day BETWEEN toDate(?) AND toDate(?) AND {no_marker} {only} \
              GROUP BY template, of, action, reader ORDER BY template, of",
             no_marker = exclude_marker_texts("mail.template")
         );
@@ -130,7 +132,8 @@ impl Store {
         message: &SecretDigest,
     ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
-            "SELECT toString(template) AS template, toUInt16(opened) AS opened, toUInt16(expires) AS expires, revoked \
+            "SELECT toString(template) AS template, toUInt16(opened) AS opened, \
+             toUInt16(expires) AS expires, revoked \
              FROM ({}) WHERE digest = ?",
             latest_state_query("digest = ?")
         );
@@ -234,6 +237,7 @@ fn latest_state_query(only: &str) -> String {
         .join(", ");
     // The columns are named as the table's, so the condition needs a subquery.
     format!(
-        "SELECT digest, {columns}, max(revision) AS state FROM (SELECT * FROM messages WHERE {only}) GROUP BY digest"
+        "SELECT digest, {columns}, max(revision) AS state FROM (SELECT * FROM messages \
+         WHERE {only}) GROUP BY digest"
     )
 }

@@ -151,12 +151,14 @@ impl Store {
         let name = table.name();
         let sql = match marker_text_column(table) {
             Some(column) => format!(
-                "SELECT DISTINCT toString(_partition_id), toUInt16(splitByChar(' ', toString({column}))[3]) FROM {name} \
+                "SELECT DISTINCT toString(_partition_id), \
+                 toUInt16(splitByChar(' ', toString({column}))[3]) FROM {name} \
                  WHERE startsWith({column}, '{}')",
                 markers.text_prefix()
             ),
             None => format!(
-                "SELECT DISTINCT toString(_partition_id), toUInt16(site - toUInt128('{first}')) FROM {name} \
+                "SELECT DISTINCT toString(_partition_id), \
+                 toUInt16(site - toUInt128('{first}')) FROM {name} \
                  WHERE {before}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')",
                 before = index_prefix_condition(table),
                 first = markers.0,

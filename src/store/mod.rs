@@ -195,7 +195,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
+        let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active \
+            AND database = currentDatabase()";
         self.short_client
             .query(sql)
             .fetch_one()
@@ -354,7 +355,8 @@ impl Store {
                             && rows.len() > MIN_SPLIT_ROWS
                             && node < u16::MAX / 2 =>
                     {
-                        tracing::warn!(%error, rows = rows.len(), "an insert is too large; it is sent in halves");
+                        tracing::warn!(%error, rows = rows.len(), "an insert is too large; it is \
+                            sent in halves");
                     }
                     Err(error) => return Err(error),
                 }

@@ -121,8 +121,10 @@ impl Store {
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
 
         let sql = format!(
-            "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, {days_then} AS days_before FROM activity \
-             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND {site} AND {kept} {among} \
+            "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, \
+             {days_then} AS days_before FROM activity \
+             WHERE (day BETWEEN toDate(?) AND toDate(?) \
+             OR day BETWEEN toDate(?) AND toDate(?)) AND {site} AND {kept} {among} \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
             now = sums(from, to),
             then = sums(before.0, before.1),
@@ -157,7 +159,8 @@ impl Store {
     pub async fn drop_totals(&self, (from, to): (Day, Day)) -> Result<Vec<DropTotal>, StoreError> {
         let sql = format!(
             "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
-             WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY reason ORDER BY hits DESC, reason",
+             WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} \
+             GROUP BY reason ORDER BY hits DESC, reason",
             exclude_marker_texts("drops.reason")
         );
         let query = self
@@ -211,7 +214,8 @@ impl Store {
         let sql = format!(
             "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
              SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
-             WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? AND {kept} GROUP BY site, path)"
+             WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? \
+             AND (site, path) IN ? AND {kept} GROUP BY site, path)"
         );
         let query = self
             .short_client
@@ -249,7 +253,8 @@ impl Store {
     ) -> Result<Vec<SiteFaultTotal>, StoreError> {
         let sql = format!(
             "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
-             WHERE day BETWEEN toDate(?) AND toDate(?) AND {} AND {} GROUP BY site, kind, fault, path \
+             WHERE day BETWEEN toDate(?) AND toDate(?) AND {} AND {} \
+             GROUP BY site, kind, fault, path \
              ORDER BY hits DESC, site, kind, fault, path LIMIT ?",
             exclude_marker_sites(),
             kept_condition(kept.0, kept.1)
@@ -294,7 +299,8 @@ impl Store {
 
         let mut clashes = Vec::new();
         for some in names.chunks(MAX_IDS_PER_STATEMENT) {
-            let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) > 1 ORDER BY site";
+            let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site \
+                HAVING uniqExact(name) > 1 ORDER BY site";
             let ids: Vec<u128> = some.iter().map(|(site, _)| site.as_u128()).collect();
             let found: Vec<u128> = self
                 .short_client
@@ -314,7 +320,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_site_names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
-        let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
+        let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site \
+            HAVING uniqExact(name) = 1";
         self.short_client
             .query(sql)
             .bind(sites)
@@ -334,7 +341,8 @@ impl Store {
         text: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
+        let sql = "SELECT DISTINCT name FROM names \
+            WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
         self.short_client
             .query(sql)
             .bind(text)

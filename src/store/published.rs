@@ -102,9 +102,12 @@ impl SiteReader<'_> {
         item: &str,
         (from, to): (Day, Day),
     ) -> Result<Vec<ValueCounts>, StoreError> {
-        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
-                   FROM (SELECT dim, value, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
-                   WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
+        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, \
+                   sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
+                   FROM (SELECT dim, value, any(visitors) AS lot_visitors, \
+                   any(visits) AS lot_visits FROM published \
+                   WHERE site = ? AND subject = ? AND item = ? \
+                   AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY dim, value, day, lot) GROUP BY dim, value";
         let query = self
             .short_client
@@ -133,11 +136,15 @@ impl SiteReader<'_> {
         (from, to): (Day, Day),
         limit: usize,
     ) -> Result<Vec<ItemCounts>, StoreError> {
-        let sql = "SELECT toString(subject) AS subject, item, sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
-                   FROM (SELECT subject, item, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
-                   WHERE site = ? AND subject IN ('site', 'page', 'link', 'event') AND dim = ? AND value = ? \
+        let sql = "SELECT toString(subject) AS subject, item, sum(lot_visitors) AS visitors, \
+                   sum(lot_visits) AS visits \
+                   FROM (SELECT subject, item, any(visitors) AS lot_visitors, \
+                   any(visits) AS lot_visits FROM published \
+                   WHERE site = ? AND subject IN ('site', 'page', 'link', 'event') AND dim = ? \
+                   AND value = ? \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY subject, item, day, lot) \
-                   GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item LIMIT ? BY subject";
+                   GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item \
+                   LIMIT ? BY subject";
         let query = self
             .short_client
             .query(sql)
@@ -161,10 +168,12 @@ impl SiteReader<'_> {
         &self,
         (from, to): (Day, Day),
     ) -> Result<Vec<(u16, String, u64)>, StoreError> {
-        let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, sum(lot_visitors) AS visitors \
+        let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, \
+                   sum(lot_visitors) AS visitors \
                    FROM (SELECT day, value, any(visitors) AS lot_visitors FROM published \
                    WHERE site = ? AND subject = 'site' AND item = '' AND dim = 'device' \
-                   AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) GROUP BY number, value";
+                   AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) \
+                   GROUP BY number, value";
         let query = self
             .short_client
             .query(sql)

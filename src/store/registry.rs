@@ -17,7 +17,8 @@ const STEP: &str = "the registry";
 /// than the highest revision if that is larger.
 pub(super) fn next_revision_expression(table: &str) -> String {
     format!(
-        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)"
+        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), \
+         assumeNotNull((SELECT max(revision) FROM {table})) + 1)"
     )
 }
 
@@ -59,7 +60,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
+        let sql = "SELECT max(revision) FROM (SELECT revision FROM sites \
+            UNION ALL SELECT revision FROM aliases)";
         self.short_client
             .query(sql)
             .fetch_one()
@@ -76,8 +78,11 @@ impl Store {
         let sites = self
             .client
             .query(
-                "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone, \
-                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount, argMax(keep_days, revision) AS keep_days FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
+                "SELECT name, argMax(hosts, revision) AS hosts, \
+                 toString(argMax(zone, revision)) AS zone, \
+                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount, \
+                 argMax(keep_days, revision) AS keep_days FROM sites GROUP BY name \
+                 HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
             )
             .fetch_all::<SiteRow>()
             .await
@@ -114,7 +119,8 @@ impl Store {
     pub async fn insert_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision_expression("sites");
         let sql = format!(
-            "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
+            "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, \
+             revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
         let query = self

@@ -406,7 +406,8 @@ impl Store {
     /// cause counts to be dropped.
     async fn latest_plausible_day(&self) -> Result<Day, StoreError> {
         let sql = format!(
-            "SELECT toUInt16(day) AS number FROM activity WHERE {} GROUP BY day ORDER BY day DESC LIMIT ?",
+            "SELECT toUInt16(day) AS number FROM activity WHERE {} GROUP BY day \
+             ORDER BY day DESC LIMIT ?",
             super::marker::exclude_marker_sites()
         );
         let days: Vec<u16> = self
@@ -425,7 +426,8 @@ impl Store {
 
     /// The ids of the table's partitions with data.
     async fn list_partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {
-        let sql = "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = ? \
+        let sql = "SELECT DISTINCT partition_id FROM system.parts \
+                   WHERE database = currentDatabase() AND table = ? \
                    AND active ORDER BY partition_id";
         let rows: Vec<String> = self
             .client

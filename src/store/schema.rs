@@ -264,7 +264,8 @@ fn render_sql(sql: &str, cluster: Option<&str>) -> String {
     };
     let settings = format!(
         "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
-         replicated_deduplication_window = {DEDUPLICATION_WINDOW}, replicated_deduplication_window_seconds = 604800"
+         replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+         replicated_deduplication_window_seconds = 604800"
     );
 
     let mut sql = sql

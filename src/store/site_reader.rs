@@ -81,8 +81,10 @@ impl SiteReader<'_> {
         (from, to): (u32, u32),
     ) -> Result<Vec<(u32, CounterSums)>, StoreError> {
         let sql = "SELECT toUInt32(hour) AS key, \
-                   (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
-                   WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
+                   (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), \
+                   toUInt64(0), toUInt64(0)) AS sums FROM hourly \
+                   WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, \
+                   'UTC') GROUP BY hour ORDER BY hour";
         let query = self
             .short_client
             .query(sql)
@@ -107,7 +109,8 @@ impl SiteReader<'_> {
         (from, to): (Day, Day),
     ) -> Result<Vec<(Day, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
-                   WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
+                   WHERE site = ? AND subject = 'link' \
+                   AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
         let query = self
             .short_client
             .query(sql)
@@ -136,7 +139,8 @@ impl SiteReader<'_> {
         limit: usize,
     ) -> Result<Vec<TopItem>, StoreError> {
         let sql = format!(
-            "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
+            "SELECT toString(subject) AS subject, item, \
+             sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
              FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') \
              AND day BETWEEN toDate(?) AND toDate(?) \
              GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
@@ -186,9 +190,12 @@ impl SiteReader<'_> {
         };
         let sql = format!(
             "SELECT toString(subject) AS subject, item, {}, {} FROM daily WHERE {scope} \
-             AND (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND (subject, item) IN \
-             (SELECT subject, item FROM daily WHERE {scope} AND day BETWEEN toDate(?) AND toDate(?) \
-             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject) GROUP BY subject, item",
+             AND (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) \
+             AND (subject, item) IN \
+             (SELECT subject, item FROM daily WHERE {scope} \
+             AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item \
+             LIMIT ? BY subject) GROUP BY subject, item",
             side("now"),
             side("before")
         );
@@ -227,8 +234,11 @@ impl SiteReader<'_> {
         (from, to): (Day, Day),
     ) -> Result<Vec<RevenueTotal>, StoreError> {
         let sql = format!(
-            "SELECT event, upper(code) AS currency, toUInt64(sumIf(n, code = upper(code))) AS hits, \
-             toUInt64(sumIf(n, code != upper(code))) AS over, toUInt64(least(sum(m), toInt128({MIN_INEXACT_INTEGER}))) AS minor FROM ({BOOKED_QUERY}) \
+            "SELECT event, upper(code) AS currency, \
+             toUInt64(sumIf(n, code = upper(code))) AS hits, \
+             toUInt64(sumIf(n, code != upper(code))) AS over, \
+             toUInt64(least(sum(m), toInt128({MIN_INEXACT_INTEGER}))) AS minor \
+             FROM ({BOOKED_QUERY}) \
              GROUP BY event, currency ORDER BY event, currency"
         );
 
@@ -386,8 +396,10 @@ impl SiteReader<'_> {
         &self,
         (from, to): (Day, Day),
     ) -> Result<Vec<DeviceBucketCount>, StoreError> {
-        let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
-                   FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
+        let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, \
+                   toString(metric) AS metric, bucket, sum(hits) AS hits \
+                   FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
+                   GROUP BY number, device, metric, bucket";
         let query = self
             .short_client
             .query(sql)
@@ -410,8 +422,10 @@ impl SiteReader<'_> {
     ) -> Result<Vec<VitalBucketCount>, StoreError> {
         let scope = "site = ? AND day BETWEEN toDate(?) AND toDate(?)";
         let sql = format!(
-            "SELECT path AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals WHERE {scope} AND path IN \
-             (SELECT path FROM vitals WHERE {scope} GROUP BY path ORDER BY sum(hits) DESC, path LIMIT ?) \
+            "SELECT path AS of, toString(metric) AS metric, bucket, sum(hits) AS hits \
+             FROM vitals WHERE {scope} AND path IN \
+             (SELECT path FROM vitals WHERE {scope} GROUP BY path \
+             ORDER BY sum(hits) DESC, path LIMIT ?) \
              GROUP BY of, metric, bucket"
         );
         let mut query = self.short_client.query(&sql);
@@ -439,7 +453,8 @@ impl SiteReader<'_> {
         limit: usize,
     ) -> Result<Vec<FaultTotal>, StoreError> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
-                   WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
+                   WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
+                   GROUP BY kind, fault, path \
                    ORDER BY hits DESC, kind, fault, path LIMIT ?";
         let query = self
             .short_client

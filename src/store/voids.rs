@@ -23,11 +23,15 @@ pub(super) const MIN_INEXACT_INTEGER: u64 = 1 << 53;
 /// bound twice. Days whose counts were dropped have voids but no money; their result is 0, never
 /// negative.
 pub(super) const BOOKED_QUERY: &str = "\
-    SELECT day, event, code, greatest(sum(hits), toInt128(0)) AS n, greatest(sum(minor), toInt128(0)) AS m FROM ( \
-    SELECT day, toString(event) AS event, toString(currency) AS code, toInt128(hits) AS hits, toInt128(minor) AS minor FROM money \
+    SELECT day, event, code, greatest(sum(hits), toInt128(0)) AS n, \
+    greatest(sum(minor), toInt128(0)) AS m FROM ( \
+    SELECT day, toString(event) AS event, toString(currency) AS code, toInt128(hits) AS hits, \
+    toInt128(minor) AS minor FROM money \
     WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) UNION ALL \
-    SELECT taken.1 AS day, event, taken.2 AS code, -toInt128(taken.3) AS hits, -toInt128(taken.4) AS minor FROM ( \
-    SELECT argMax(event, revision) AS event, arrayJoin(argMax(booked, revision)) AS taken FROM money_voids WHERE site = ? GROUP BY id) \
+    SELECT taken.1 AS day, event, taken.2 AS code, -toInt128(taken.3) AS hits, \
+    -toInt128(taken.4) AS minor FROM ( \
+    SELECT argMax(event, revision) AS event, arrayJoin(argMax(booked, revision)) AS taken \
+    FROM money_voids WHERE site = ? GROUP BY id) \
     WHERE taken.1 BETWEEN toDate(?) AND toDate(?)) GROUP BY day, event, code HAVING n > 0 OR m > 0";
 
 /// What is to be voided: everything that is booked there now.
@@ -98,10 +102,12 @@ impl Store {
         at: u32,
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT INTO money_voids (site, id, first_day, last_day, event, currency, at, booked, revision) \
+            "INSERT INTO money_voids (site, id, first_day, last_day, event, currency, at, booked, \
+             revision) \
              SELECT ?, ?, toDate(?), toDate(?), ?, ?, toDateTime(?, 'UTC'), \
              groupArray((day, code, toUInt64(n), toUInt128(m))) AS booked, {} FROM ( \
-             SELECT day, code, n, m FROM ({BOOKED_QUERY}) WHERE event = ? AND upper(code) = ? ORDER BY day, code)",
+             SELECT day, code, n, m FROM ({BOOKED_QUERY}) WHERE event = ? \
+             AND upper(code) = ? ORDER BY day, code)",
             next_revision_expression("money_voids")
         );
 
@@ -140,11 +146,13 @@ impl Store {
             .map(|name| format!("argMax({name}, revision) AS {name}"))
             .join(", ");
         let sql = format!(
-            "SELECT id, toUInt16(first_day) AS from, toUInt16(last_day) AS to, toString(event) AS event, toString(currency) AS currency, \
+            "SELECT id, toUInt16(first_day) AS from, toUInt16(last_day) AS to, \
+             toString(event) AS event, toString(currency) AS currency, \
              toUInt32(at) AS at, arraySum(b -> if(b.2 = upper(b.2), b.3, 0), booked) AS hits, \
              arraySum(b -> if(b.2 != upper(b.2), b.3, 0), booked) AS over, \
              toUInt64(least(arraySum(b -> toInt128(b.4), booked), toInt128({}))) AS minor \
-             FROM (SELECT id, {latest} FROM (SELECT * FROM money_voids WHERE site = ?) GROUP BY id) ORDER BY at DESC, id",
+             FROM (SELECT id, {latest} FROM (SELECT * FROM money_voids WHERE site = ?) \
+             GROUP BY id) ORDER BY at DESC, id",
             MIN_INEXACT_INTEGER - 1
         );
         self.short_client

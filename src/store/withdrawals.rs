@@ -46,7 +46,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalDaySummary>, StoreError> {
-        let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
+        let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, \
+            max(revision) AS newest FROM withdrawals GROUP BY day";
         self.short_client
             .query(sql)
             .fetch_all()
@@ -90,7 +91,8 @@ impl Store {
         let next = next_revision_expression("withdrawals");
         let sql = format!(
             "INSERT INTO withdrawals (digest, day, revision) \
-             SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
+             SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} \
+             FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
         );
         self.short_client
             .query(&sql)

@@ -173,7 +173,8 @@ pub(super) fn find_site(name: &str, site: &AppState) -> Result<(SiteId, TimeZone
 
 pub(super) fn invalid_report_params() -> Problem {
     invalid_query(
-        "accepted are range or from and to, compare or compare_from, interval, week, limit, filter and with, once each",
+        "accepted are range or from and to, compare or compare_from, interval, week, limit, filter \
+         and with, once each",
     )
 }
 

@@ -12,7 +12,8 @@ use crate::event::{Dimension, Problem, Subject};
 use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
 use crate::store::Store;
 
-const TABLE_NAMES: &str = "series, page, link, event, money, source, channel, campaign, country, device, browser, os, language, vitals or faults";
+const TABLE_NAMES: &str = "series, page, link, event, money, source, channel, campaign, country, \
+    device, browser, os, language, vitals or faults";
 const DEFAULT_ROWS: u32 = 1000;
 
 /// `GET /api/v1/sites/{site}/export`.
@@ -52,7 +53,8 @@ async fn build_file(
 ) -> Result<ExportFile, Problem> {
     let accepted = || {
         invalid_query(
-            "accepted are table, format (csv or json), bom (true), range, filter and limit, once each",
+            "accepted are table, format (csv or json), bom (true), range, filter and limit, once \
+             each",
         )
     };
     site.check_permission(request, Permission::ReadSite(name))?;

@@ -6,8 +6,8 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 /// The content security policy; `frame-ancestors` is appended.
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'";
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src \
+    'self'; connect-src 'self'; form-action 'self'; base-uri 'none'";
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";

@@ -256,6 +256,7 @@ fn no_login() -> Problem {
 
 fn invalid_handover() -> Problem {
     Problem::new(ProblemCode::InvalidHandover).with_detail(
-        "POST a token of the platform, of at most five minutes and not used before, as the field token; open your statistics from the platform again",
+        "POST a token of the platform, of at most five minutes and not used before, as the field \
+         token; open your statistics from the platform again",
     )
 }

@@ -278,8 +278,8 @@ fn not_published(to: Date, through: Option<&str>, zone: &str) -> Problem {
     };
     let from = to.tomorrow().unwrap_or(to);
     let detail = format!(
-        "attributes are {now}; a link whose last day is {to} can be made from {from} on, shortly after midnight in {zone}, \
-         once that day is published"
+        "attributes are {now}; a link whose last day is {to} can be made from {from} on, shortly \
+         after midnight in {zone}, once that day is published"
     );
     Problem::new(ProblemCode::NotPublished).with_detail(detail)
 }

@@ -64,7 +64,8 @@ fn a_second_look_gives_the_same_answer() {
 
 #[test]
 fn hints_lie_over_the_agent() {
-    let frozen = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+    let frozen = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+        Chrome/142.0.0.0 Safari/537.36";
     let brave = r#""Chromium";v="142", "Brave";v="142", "Not_A Brand";v="99""#;
     let found = client(
         frozen,
@@ -79,7 +80,8 @@ fn hints_lie_over_the_agent() {
         (Browser::Brave, Os::MacOs, Device::Desktop)
     );
 
-    let android = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36";
+    let android = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+        Chrome/142.0.0.0 Mobile Safari/537.36";
     let found = client(
         android,
         &ClientHints {

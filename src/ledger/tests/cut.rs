@@ -152,7 +152,8 @@ fn a_cut_nobody_signed_for_is_named_and_so_is_one_other_byte_of_it() {
         verified(dir.path()).err().unwrap(),
         try_open(dir.path()).err().unwrap(),
     ] {
-        let text = "record 3 was cut, and no checkpoint signs for it: checkpoints/3.note must say the same";
+        let text = "record 3 was cut, and no checkpoint signs for it: checkpoints/3.note must say \
+            the same";
         assert!(error.to_string().ends_with(text), "{error}");
     }
 }

@@ -168,7 +168,8 @@ impl BiUsers {
     fn render_policies(&self) -> String {
         let latest = |column: &str| {
             format!(
-                "(SELECT if(throwIf(count() = 0, 'the token is not registered with the engine') = 0, \
+                "(SELECT if(throwIf(count() = 0, \
+                 'the token is not registered with the engine') = 0, \
                  argMax({column}, revision), 0) FROM {}.bi_access WHERE user = currentUser())",
                 self.database
             )

@@ -24,7 +24,8 @@ const ENGINE_NICENESS: i32 = 10;
 const OOM_SCORE_ADJUSTMENT: &str = "500";
 
 /// The second statement ends when the input is closed, and the server with it.
-const STARTUP_STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
+const STARTUP_STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() \
+    FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
 
 /// Reads its launch configuration from the standard input and runs the engine until that input is
 /// closed. `harden` protects its memory from other processes.
@@ -44,7 +45,8 @@ pub fn main(harden: fn()) -> ExitCode {
         Ok(Ok(plan)) => plan,
         _ => {
             eprintln!(
-                "footfall: `engine` is started by `footfall serve` for the embedded engine; do not run it yourself"
+                "footfall: `engine` is started by `footfall serve` for the embedded engine; do not \
+                 run it yourself"
             );
             return ExitCode::from(2);
         }

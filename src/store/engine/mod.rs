@@ -81,13 +81,14 @@ impl Default for EngineLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(
-        "cannot load the embedded engine from {path}: {reason}; run `npm ci` (it installs @chdb/lib-linux-x64-gnu), or set \
-         store.library, or set store.url to use a ClickHouse server"
+        "cannot load the embedded engine from {path}: {reason}; run `npm ci` (it installs \
+         @chdb/lib-linux-x64-gnu), or set store.library, or set store.url to use a ClickHouse \
+         server"
     )]
     LoadLibrary { path: PathBuf, reason: String },
     #[error(
-        "{path} lacks {symbol}; Footfall needs libchdb 26.7.3 or later: run `npm ci`, which installs \
-         @chdb/lib-linux-x64-gnu 26.7.3-stable.1"
+        "{path} lacks {symbol}; Footfall needs libchdb 26.7.3 or later: run `npm ci`, which \
+         installs @chdb/lib-linux-x64-gnu 26.7.3-stable.1"
     )]
     MissingSymbol { path: PathBuf, symbol: String },
     #[error("cannot create the data directory {path}: {reason}")]
@@ -102,8 +103,10 @@ pub enum EngineError {
     #[error("the embedded engine did not open {path}: {reason}")]
     OpenFailed { path: PathBuf, reason: String },
     #[error(
-        "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; counts lie in the same folder, so nothing was moved. \
-         Restore store.dir from a backup; without one, move this file away: its table is then made anew, and what it held is not read"
+        "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; \
+         counts lie in the same folder, so nothing was moved. Restore store.dir from a backup; \
+         without one, move this file away: its table is then made anew, and what it held is not \
+         read"
     )]
     EmptyFile(PathBuf),
     #[error("the embedded engine's process could not be started: {0}")]

@@ -33,7 +33,8 @@ pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
 
     for path in side {
         let aside = move_aside(dir, &path).map_err(unusable)?;
-        tracing::warn!(file = %path.display(), aside = %aside.display(), "a side table was left empty; it is moved aside and rewritten");
+        tracing::warn!(file = %path.display(), aside = %aside.display(), "a side table was left \
+            empty; it is moved aside and rewritten");
     }
     let Some(first) = rest.into_iter().next() else {
         return Ok(());
@@ -50,7 +51,9 @@ pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
         move_aside(dir, &entry.path()).map_err(unusable)?;
     }
     let aside = dir.join(ASIDE_FOLDER);
-    tracing::warn!(file = %first.display(), aside = %aside.display(), "a first start did not finish and left an empty file; nothing was counted yet, so its directory is moved aside and created again");
+    tracing::warn!(file = %first.display(), aside = %aside.display(), "a first start did not \
+        finish and left an empty file; nothing was counted yet, so its directory is moved aside \
+        and created again");
     Ok(())
 }
 

@@ -111,7 +111,8 @@ impl EngineSupervisor {
                         return;
                     }
                     if self.outage.record_failure() {
-                        tracing::error!(%error, "the embedded engine does not start; hits are kept in the journal, and the start is retried");
+                        tracing::error!(%error, "the embedded engine does not start; hits are kept \
+                            in the journal, and the start is retried");
                     }
                     MAX_START_FAILURE_PAUSE
                 }
@@ -124,7 +125,8 @@ impl EngineSupervisor {
                         tracing::warn!(
                             code,
                             signal,
-                            "the embedded engine ended; hits are kept in the journal, and it is started again"
+                            "the embedded engine ended; hits are kept in the journal, and it is \
+                             started again"
                         );
                     }
                     MAX_RESTART_PAUSE

@@ -150,7 +150,8 @@ impl Store {
 fn taken_condition(units: usize) -> String {
     format!(
         "{} AND (zone, day, segment) IN (SELECT zone, taken.1, taken.2 FROM \
-         (SELECT zone, arrayJoin(segments) AS taken FROM publications WHERE done = 0 AND (zone, at, lot) IN ({})))",
+         (SELECT zone, arrayJoin(segments) AS taken FROM publications WHERE done = 0 \
+         AND (zone, at, lot) IN ({})))",
         exclude_marker_sites(),
         repeat_in_list(UNIT_PARAMETERS, units)
     )

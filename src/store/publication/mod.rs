@@ -133,11 +133,14 @@ impl Store {
         // A single statement, because it runs twice for each publication, and every quarter of an
         // hour without one.
         let sql = format!(
-            "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, max(done) AS is_done, \
+            "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, \
+             any(closes) AS closes, max(done) AS is_done, \
              'unit' AS of FROM publications GROUP BY zone, at UNION ALL \
-             SELECT DISTINCT toString(zone) AS zone, toUInt16(day) AS day, toUInt32(0) AS at, toUInt8(0) AS closes, toUInt8(0) AS is_done, \
+             SELECT DISTINCT toString(zone) AS zone, toUInt16(day) AS day, toUInt32(0) AS at, \
+             toUInt8(0) AS closes, toUInt8(0) AS is_done, \
              'counts' AS of FROM unpublished WHERE {} UNION ALL \
-             SELECT DISTINCT toString(zone) AS zone, toUInt16(0) AS day, toUInt32(0) AS at, toUInt8(0) AS closes, toUInt8(0) AS is_done, \
+             SELECT DISTINCT toString(zone) AS zone, toUInt16(0) AS day, toUInt32(0) AS at, \
+             toUInt8(0) AS closes, toUInt8(0) AS is_done, \
              'pending' AS of FROM pending",
             exclude_marker_sites()
         );
@@ -297,5 +300,6 @@ impl Store {
 }
 
 /// A query for the counts that a unit takes, by day and segment. Parameters: zone, at, lot.
-const TAKEN_QUERY: &str = "SELECT taken.1, taken.2 FROM (SELECT arrayJoin(segments) AS taken FROM publications \
+const TAKEN_QUERY: &str = "SELECT taken.1, taken.2 FROM (SELECT arrayJoin(segments) AS taken \
+                     FROM publications \
                      WHERE zone = ? AND at = toDateTime(?, 'UTC') AND lot = ? AND done = 0)";

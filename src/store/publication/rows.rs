@@ -121,9 +121,12 @@ impl Store {
         slice: SiteSlice,
     ) -> Result<Vec<UnpublishedRow>, StoreError> {
         let sql = format!(
-            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
-             sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks FROM unpublished \
-             WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY}) GROUP BY site, subject, item, dim, value",
+            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, \
+             toString(value) AS value, \
+             sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks \
+             FROM unpublished \
+             WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY}) \
+             GROUP BY site, subject, item, dim, value",
             slice_condition = slice_condition(slice),
         );
         let query = self
@@ -146,7 +149,8 @@ impl Store {
     ) -> Result<Vec<CellRow>, StoreError> {
         let slice_condition = slice_condition(slice);
         let arrived = format!(
-            "SELECT site FROM unpublished WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY})"
+            "SELECT site FROM unpublished WHERE {slice_condition} AND zone = ? \
+             AND (day, segment) IN ({TAKEN_QUERY})"
         );
 
         let of_zone = match unit.occasion {
@@ -157,10 +161,14 @@ impl Store {
         };
 
         let sql = format!(
-            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
-             toString(argMax(zone, lot)) AS zone, argMax(visitors, lot) AS visitors, argMax(visits, lot) AS visits, \
-             argMax(networks, lot) AS networks, toUInt16(argMax(since, lot)) AS since, argMax(counted, lot) AS counted, \
-             max(lot) AS newest FROM (SELECT * FROM pending WHERE {slice_condition} AND (site IN ({arrived}) {of_zone})) \
+            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, \
+             toString(value) AS value, \
+             toString(argMax(zone, lot)) AS zone, argMax(visitors, lot) AS visitors, \
+             argMax(visits, lot) AS visits, \
+             argMax(networks, lot) AS networks, toUInt16(argMax(since, lot)) AS since, \
+             argMax(counted, lot) AS counted, \
+             max(lot) AS newest FROM (SELECT * FROM pending WHERE {slice_condition} \
+             AND (site IN ({arrived}) {of_zone})) \
              GROUP BY site, subject, item, dim, value"
         );
 

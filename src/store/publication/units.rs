@@ -117,9 +117,12 @@ impl Store {
     async fn read_begun_units(&self, units: &[PublicationUnit]) -> Result<UnitRowMap, StoreError> {
         // If two collectors began a unit at once, both use the smaller number.
         let sql = format!(
-            "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, max(done) AS is_done, \
-             arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
-             WHERE (zone, at) IN ({}) GROUP BY zone, at, lot ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
+            "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, \
+             max(done) AS is_done, \
+             arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), \
+             segments))) AS days FROM publications \
+             WHERE (zone, at) IN ({}) GROUP BY zone, at, lot \
+             ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
             repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
         );
 
@@ -136,9 +139,11 @@ impl Store {
     /// The number of rows of each zone.
     async fn count_rows_by_zone(&self) -> Result<BTreeMap<String, ZoneRowCounts>, StoreError> {
         let sql = format!(
-            "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, 0 AS is_pending FROM unpublished \
+            "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, \
+             0 AS is_pending FROM unpublished \
              WHERE {} GROUP BY zone, day UNION ALL \
-             SELECT toString(zone) AS zone, toUInt16(0) AS day, count() AS rows, 1 AS is_pending FROM pending GROUP BY zone",
+             SELECT toString(zone) AS zone, toUInt16(0) AS day, count() AS rows, \
+             1 AS is_pending FROM pending GROUP BY zone",
             exclude_marker_sites()
         );
 
@@ -167,10 +172,14 @@ impl Store {
         by_zone: &BTreeMap<String, ZoneRowCounts>,
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
-             SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
-             (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
-             WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
+            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, \
+             finished) \
+             SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) \
+             FROM publications) + 1, toDate(?), ?, \
+             (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment \
+             FROM unpublished \
+             WHERE zone = ? AND day <= toDate(?) AND {} \
+             ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
             exclude_marker_sites()
         );
 
@@ -230,8 +239,10 @@ impl Store {
         }
 
         let sql = format!(
-            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
-             SELECT DISTINCT zone, at, lot, day, closes, arrayResize(segments, 0), slices, 1, now('UTC') FROM publications \
+            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, \
+             finished) \
+             SELECT DISTINCT zone, at, lot, day, closes, arrayResize(segments, 0), slices, 1, \
+             now('UTC') FROM publications \
              WHERE done = 0 AND (zone, at, lot) IN ({})",
             repeat_in_list(UNIT_PARAMETERS, units.len())
         );

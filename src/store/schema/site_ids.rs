@@ -162,7 +162,8 @@ impl SiteIdMigration<'_> {
 
     /// The type of the table's column `site`; `None` if there is no such table.
     async fn site_column_type(&self, table: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT type FROM system.columns WHERE database = currentDatabase() AND table = ? AND name = 'site'";
+        let sql = "SELECT type FROM system.columns WHERE database = currentDatabase() \
+            AND table = ? AND name = 'site'";
         self.client
             .query(sql)
             .bind(table)
@@ -250,7 +251,8 @@ impl SiteIdMigration<'_> {
 
     /// The months with rows, ascending, as in 202603.
     async fn list_months(&self, table: &str) -> Result<Vec<u32>, StoreError> {
-        let sql = "SELECT DISTINCT toUInt32(partition_id) FROM system.parts WHERE database = currentDatabase() \
+        let sql = "SELECT DISTINCT toUInt32(partition_id) FROM system.parts \
+                   WHERE database = currentDatabase() \
                    AND table = ? AND active AND rows > 0 ORDER BY 1";
         self.client
             .query(sql)
@@ -280,7 +282,8 @@ impl SiteIdMigration<'_> {
 
         for month in self.list_months(&from).await? {
             self.run_long_insert(&format!(
-                "INSERT INTO {side} ({into}) SELECT {old} FROM {} WHERE toYYYYMM(old.{time}) = {month}",
+                "INSERT INTO {side} ({into}) SELECT {old} FROM {} \
+                 WHERE toYYYYMM(old.{time}) = {month}",
                 join_new_ids(&from)
             ))
             .await?;
@@ -306,7 +309,8 @@ impl SiteIdMigration<'_> {
 
         for month in self.list_months(&from).await? {
             self.run_long_insert(&format!(
-                "INSERT INTO {side} (site, day, subject, item, {}) SELECT {NEW_ID_EXPRESSION}, old.day, old.subject, old.item, {old} \
+                "INSERT INTO {side} (site, day, subject, item, {}) \
+                 SELECT {NEW_ID_EXPRESSION}, old.day, old.subject, old.item, {old} \
                  FROM {} WHERE toYYYYMM(old.day) = {month} AND old.dim = ''",
                 counters.join(", "),
                 join_new_ids(&from)
@@ -330,10 +334,14 @@ impl SiteIdMigration<'_> {
             // day, and their cells may be small.
             self.run_long_insert(&format!(
                 "INSERT INTO {side} (site, day, subject, item, dim, value, lot, visitors, visits) \
-                 SELECT {NEW_ID_EXPRESSION}, toLastDayOfMonth(toDate('{year:04}-{number:02}-01')), old.subject, old.item, old.dim, old.kept, 0, \
-                 old.n, old.m FROM (SELECT site, subject, item, dim, kept, sum(visitors) AS n, sum(visits) AS m FROM ( \
-                     SELECT site, subject, item, dim, if(sum(n) < {MIN_CELL_VISITORS}, '{OTHER_VALUE}', toString(value)) AS kept, \
-                     sum(n) AS visitors, sum(m) AS visits FROM (SELECT site, subject, item, dim, value, visitors AS n, \
+                 SELECT {NEW_ID_EXPRESSION}, toLastDayOfMonth(toDate('{year:04}-{number:02}-01')), \
+                 old.subject, old.item, old.dim, old.kept, 0, \
+                 old.n, old.m FROM (SELECT site, subject, item, dim, kept, sum(visitors) AS n, \
+                 sum(visits) AS m FROM ( \
+                     SELECT site, subject, item, dim, \
+                     if(sum(n) < {MIN_CELL_VISITORS}, '{OTHER_VALUE}', toString(value)) AS kept, \
+                     sum(n) AS visitors, sum(m) AS visits \
+                     FROM (SELECT site, subject, item, dim, value, visitors AS n, \
                      visits AS m FROM {from} WHERE toYYYYMM(day) = {month} AND dim != '') \
                      GROUP BY site, subject, dim, item, value \
                  ) GROUP BY site, subject, dim, item, kept) AS old \
@@ -350,8 +358,10 @@ impl SiteIdMigration<'_> {
         let (_, unfolded) = self.partition_by_fold(&from).await?;
         for month in &unfolded {
             self.run_long_insert(&format!(
-                "INSERT INTO {side} (site, zone, day, subject, item, dim, value, segment, visitors, visits, networks) \
-                 SELECT {NEW_ID_EXPRESSION}, '', old.day, old.subject, old.item, old.dim, old.value, 0, old.visitors, old.visits, \
+                "INSERT INTO {side} (site, zone, day, subject, item, dim, value, segment, \
+                 visitors, visits, networks) \
+                 SELECT {NEW_ID_EXPRESSION}, '', old.day, old.subject, old.item, old.dim, \
+                 old.value, 0, old.visitors, old.visits, \
                  old.visitors FROM {} WHERE toYYYYMM(old.day) = {month} AND old.dim != ''",
                 join_new_ids(&from)
             ))
@@ -438,8 +448,8 @@ impl SiteIdMigration<'_> {
         if clashes > 0 {
             tracing::error!(
                 clashes,
-                "former ids of sites stood for two names each; what was counted under such an id stays with the name that is \
-                 configured or registered, or with none"
+                "former ids of sites stood for two names each; what was counted under such an id \
+                 stays with the name that is configured or registered, or with none"
             );
         }
         Ok(())
@@ -448,7 +458,8 @@ impl SiteIdMigration<'_> {
     /// The names in the configuration and the registry, including removed entries, which may have
     /// counts.
     async fn list_known_names(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT name FROM (SELECT name FROM sites UNION ALL SELECT arrayJoin([alias, site]) AS name \
+        let sql = "SELECT DISTINCT name FROM (SELECT name FROM sites \
+                   UNION ALL SELECT arrayJoin([alias, site]) AS name \
                    FROM aliases) WHERE name != ''";
         let mut names: Vec<String> = self
             .client
@@ -467,7 +478,8 @@ impl SiteIdMigration<'_> {
         after: u64,
     ) -> Result<Vec<FormerSiteNames>, StoreError> {
         let sql = format!(
-            "SELECT site, groupUniqArray(2)(name) AS names FROM {table} WHERE site > ? GROUP BY site ORDER BY site LIMIT {NAMES_PER_PAGE}"
+            "SELECT site, groupUniqArray(2)(name) AS names FROM {table} WHERE site > ? \
+             GROUP BY site ORDER BY site LIMIT {NAMES_PER_PAGE}"
         );
         self.client
             .query(&sql)
@@ -528,7 +540,8 @@ impl SiteIdMigration<'_> {
 
     /// Logs how many sites keep their former ids because their names are not known.
     async fn log_unknown_sites(&self) -> Result<(), StoreError> {
-        let sql = "SELECT count() FROM (SELECT site FROM daily WHERE site BETWEEN 1 AND 18446744073709551615 GROUP BY site)";
+        let sql = "SELECT count() FROM (SELECT site FROM daily \
+            WHERE site BETWEEN 1 AND 18446744073709551615 GROUP BY site)";
         let unknown: u64 = self
             .client
             .query(sql)

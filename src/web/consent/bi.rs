@@ -48,7 +48,8 @@ pub(super) async fn get_bi_url(
 ) -> Result<HttpResponse, Problem> {
     let url = asking.signed_bi_url(&request).ok_or_else(|| {
         Problem::new(ProblemCode::NotPermitted).with_detail(
-            "requires the platform's token of the right role and a live grant of analytics at the current version",
+            "requires the platform's token of the right role and a live grant of analytics at the \
+             current version",
         )
     })?;
     Ok(asking

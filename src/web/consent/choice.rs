@@ -369,13 +369,12 @@ fn ledger_problem(error: &LedgerError) -> Problem {
         LedgerError::NoLiveGrant => {
             Problem::new(ProblemCode::ChangedChoice).with_detail("fetch it again")
         }
-        LedgerError::QuotaExceeded { retry_secs } => {
-            Problem::new(ProblemCode::LedgerQuotaExceeded)
-                .with_retry_after(u64::try_from(*retry_secs).unwrap_or(1))
-                .with_detail(
-                    "choices are accepted again from the next full hour; a withdrawal is always accepted",
-                )
-        }
+        LedgerError::QuotaExceeded { retry_secs } => Problem::new(ProblemCode::LedgerQuotaExceeded)
+            .with_retry_after(u64::try_from(*retry_secs).unwrap_or(1))
+            .with_detail(
+                "choices are accepted again from the next full hour; a withdrawal is always \
+                     accepted",
+            ),
         // The ledger logs its own errors, once per outage.
         error => {
             tracing::debug!(%error, "a choice was not recorded");

@@ -144,14 +144,16 @@ fn unknown_robots_are_caught_by_what_they_call_themselves() {
         "NewThing-Bot/1.0 (x)",
         "Mozilla/5.0 (compatible; SomethingNew; +https://example.com/x)",
         "my crawler",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/134.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+         HeadlessChrome/134.0.0.0 Safari/537.36",
         "python-requests/2.31.0",
         "Apache-HttpClient/4.5.13 (Java/17.0.2)",
         "okhttp/4.12.0",
         "Mozilla/5.0 Umami/v22.4.0",
         "A library with a name/1.2 (and a comment)",
         "Viber",
-        "Mozilla/5.0 (Linux; Android 9; SM-G973F; compatible; Somebody) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36 (ask ops@x.example)",
+        "Mozilla/5.0 (Linux; Android 9; SM-G973F; compatible; Somebody) AppleWebKit/537.36 (KHTML, \
+         like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36 (ask ops@x.example)",
     ];
     for agent in nobody {
         assert!(bots().is_bot(agent), "{agent}");
@@ -162,7 +164,8 @@ fn unknown_robots_are_caught_by_what_they_call_themselves() {
 fn the_model_of_a_phone_is_no_name() {
     let phone = |model: &str| {
         format!(
-            "Mozilla/5.0 (Linux; Android 13; {model}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36"
+            "Mozilla/5.0 (Linux; Android 13; {model}) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/142.0.0.0 Mobile Safari/537.36"
         )
     };
     for model in [
