@@ -132,4 +132,22 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
         )
         .unwrap();
     assert_eq!(put.status, 204, "{}", put.text());
+
+    // An error before the change was begun says so, and so does one after it.
+    let refuse = |table| format!("ALTER TABLE {table} ADD CONSTRAINT never CHECK 0");
+    for (table, code) in [
+        ("sites", "change_unconfirmed"),
+        ("audit", "store_unavailable"),
+    ] {
+        engine.sql(&refuse(table));
+        let headers = [("Host", &*host)];
+        let gone = client.ask("DELETE", "/api/v1/sites/mia.shop", &headers, Body::None);
+        let gone = gone.unwrap();
+        let problem: Value = serde_json::from_slice(&gone.body).unwrap();
+        assert_eq!(
+            (gone.status, &problem["code"]),
+            (503, &code.into()),
+            "{table}: {problem}"
+        );
+    }
 }
