@@ -13,6 +13,9 @@ const MAX_DRIFT_MILLIS: Millis = 2_000;
 /// How long a larger difference must persist before it is adopted.
 const SETTLING_TIME: Duration = Duration::from_secs(5 * 60);
 
+/// 2026-01-01T00:00:00Z in milliseconds. A machine whose clock was never set reports 1970.
+pub const MIN_CLOCK_MILLIS: Millis = 1_767_225_600_000;
+
 /// A source of the current time. Clones share the same time.
 #[derive(Clone)]
 pub enum Clock {

@@ -12,9 +12,9 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::calendar::Millis;
-use crate::clock::Clock;
+use crate::clock::{Clock, MIN_CLOCK_MILLIS};
 use crate::config;
-use crate::flush::{SegmentBacklog, StoreSlot};
+use crate::flush::{RetentionStats, SegmentBacklog, StoreSlot};
 use crate::journal::Journal;
 use crate::pseudonym::DayKeys;
 use crate::publisher;
@@ -30,9 +30,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after a ping without a response.
 const PING_RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// 2026-01-01T00:00:00Z in milliseconds. A machine whose clock was never set reports 1970.
-const MIN_CLOCK_MILLIS: Millis = 1_767_225_600_000;
 
 /// Value of `away_since` while the store responds.
 const STORE_ANSWERS: Millis = Millis::MIN;
@@ -64,6 +61,7 @@ pub struct HealthSources {
     pub day_keys: Arc<DayKeys>,
     pub store: StoreSlot,
     pub publisher_stats: Arc<publisher::PublisherStats>,
+    pub retention_stats: Arc<RetentionStats>,
 }
 
 pub struct HealthMonitor {
@@ -85,6 +83,7 @@ impl HealthMonitor {
             bounds: HealthBounds {
                 store_secs: config.store_unavailable_secs,
                 publication_secs: config.publication_overdue_secs,
+                retention_secs: config.retention_overdue_secs,
             },
             check_every: Duration::from_secs(config.store_check_secs),
             draining: AtomicBool::new(false),
@@ -108,9 +107,8 @@ impl HealthMonitor {
     }
 
     /// All checks, in a fixed order. Reads counters and makes one `access` call; waits for no disk.
-    pub fn run_checks(&self) -> [HealthCheck; 6] {
+    pub fn run_checks(&self) -> [HealthCheck; 7] {
         let now = self.sources.clock.now();
-        let away_since = self.away_since.load(Ordering::Acquire);
         let stats = &self.sources.journal.stats;
 
         let facts = HealthInputs {
@@ -119,14 +117,21 @@ impl HealthMonitor {
             journal_writable: self.sources.journal.folder.is_writable(),
             writer_stall: stats.heartbeat.time_since_beat(),
             overdue_keys: self.sources.day_keys.overdue_count(now),
-            away_secs: (away_since != STORE_ANSWERS)
-                .then(|| millis_to_secs(now.saturating_sub(away_since))),
+            away_secs: self.store_unavailable_secs(),
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
             publication_overdue_secs: self.sources.publisher_stats.overdue_secs(now),
+            retention_overdue_secs: self.sources.retention_stats.overdue_secs(now),
             clock_ahead: self.sources.clock.ahead_millis(),
             now,
         };
         evaluate_checks(&facts, &self.bounds)
+    }
+
+    /// Time since the last response of the store, or since the start; `None` while it responds.
+    pub fn store_unavailable_secs(&self) -> Option<u64> {
+        let away_since = self.away_since.load(Ordering::Acquire);
+        let now = self.sources.clock.now();
+        (away_since != STORE_ANSWERS).then(|| millis_to_secs(now.saturating_sub(away_since)))
     }
 
     /// Keys of days that are held in memory, and those of them whose day is over.
@@ -190,6 +195,7 @@ fn millis_to_secs(millis: Millis) -> u64 {
 struct HealthBounds {
     store_secs: u64,
     publication_secs: u64,
+    retention_secs: u64,
 }
 
 /// Input of the checks.
@@ -206,12 +212,13 @@ struct HealthInputs {
     /// Age of the oldest segment if it is overdue, else 0.
     overdue_secs: u64,
     publication_overdue_secs: u64,
+    retention_overdue_secs: u64,
     /// Milliseconds by which the system's clock is ahead after a jump.
     clock_ahead: Millis,
     now: Millis,
 }
 
-fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 6] {
+fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 7] {
     let first =
         |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
 
@@ -236,10 +243,9 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
     } else {
         "answers"
     };
-    let published = if facts.publication_overdue_secs > 0 {
-        "overdue_within_bound"
-    } else {
-        "on_time"
+    let timeliness = |overdue_secs: u64| match overdue_secs {
+        0 => "on_time",
+        _ => "overdue_within_bound",
     };
 
     [
@@ -253,9 +259,14 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
         HealthCheck::new("store", reach, store),
         HealthCheck::new(
             "publication",
-            published,
+            timeliness(facts.publication_overdue_secs),
             (facts.publication_overdue_secs > bounds.publication_secs)
                 .then_some("publication_overdue"),
+        ),
+        HealthCheck::new(
+            "retention",
+            timeliness(facts.retention_overdue_secs),
+            (facts.retention_overdue_secs > bounds.retention_secs).then_some("retention_overdue"),
         ),
         HealthCheck::new("clock", "sane", clock),
     ]
@@ -268,6 +279,7 @@ mod tests {
     const BOUNDS: HealthBounds = HealthBounds {
         store_secs: 100,
         publication_secs: 200,
+        retention_secs: 300,
     };
 
     fn well() -> HealthInputs {
@@ -280,6 +292,7 @@ mod tests {
             away_secs: None,
             overdue_secs: 0,
             publication_overdue_secs: 0,
+            retention_overdue_secs: 0,
             clock_ahead: 0,
             now: MIN_CLOCK_MILLIS,
         }
@@ -288,7 +301,7 @@ mod tests {
     #[test]
     fn each_check_fails_for_its_own_reasons_at_its_bound_and_no_other_does() {
         type Change = fn(&mut HealthInputs);
-        let cases: [(Change, &str, bool, &str); 15] = [
+        let cases: [(Change, &str, bool, &str); 17] = [
             (|_| {}, "port", true, "open"),
             (|facts| facts.draining = true, "port", false, "draining"),
             (
@@ -350,6 +363,18 @@ mod tests {
                 "publication",
                 false,
                 "publication_overdue",
+            ),
+            (
+                |facts| facts.retention_overdue_secs = 300,
+                "retention",
+                true,
+                "overdue_within_bound",
+            ),
+            (
+                |facts| facts.retention_overdue_secs = 301,
+                "retention",
+                false,
+                "retention_overdue",
             ),
             (
                 |facts| facts.clock_ahead = -2_001,

@@ -27,7 +27,7 @@ use crate::config::{CompatibleRules, Config, StoredRefusals, is_site_name};
 use crate::consent::{DropCounters, Gate, WithdrawnGrants};
 use crate::disk::{self, RestrictOutcome};
 use crate::enrich::{CountryDatabase, DataCentreNetworks, Enricher};
-use crate::flush::{self, SegmentBacklog, SegmentFlusher};
+use crate::flush::{self, RetentionJob, SegmentBacklog, SegmentFlusher};
 use crate::health::{self, HealthMonitor};
 use crate::http::{ConnectionLimiter, RateLimiters, RequestEraser, TrustedProxies};
 use crate::ingest::mail::{self, MailIngestService};
@@ -313,6 +313,11 @@ fn build_parts(
     log_declared_rules(config);
 
     let flush_stats = Arc::new(flush::FlushStats::default());
+    let retention = Arc::new(RetentionJob::new(
+        Arc::clone(&journal.folder),
+        Arc::clone(&directory),
+        clock.clone(),
+    ));
     let slot = Arc::new(ArcSwapOption::empty());
     let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(
         today_utc(&clock),
@@ -342,8 +347,7 @@ fn build_parts(
         folder: Arc::clone(&journal.folder),
         closed_segments: sealed,
         options: store_options(config),
-        directory: Arc::clone(&directory),
-        clock: clock.clone(),
+        retention: Arc::clone(&retention),
         store_slot: Arc::clone(&slot),
         stats: Arc::clone(&flush_stats),
         finished: done,
@@ -368,6 +372,7 @@ fn build_parts(
         day_keys: Arc::clone(&keys),
         store: Arc::clone(&slot),
         publisher_stats: publisher.stats(),
+        retention_stats: retention.stats(),
     };
     let deadline = Duration::from_millis(config.limits.read_timeout_millis);
     let ingest = web::Data::new(IngestService {
@@ -429,9 +434,11 @@ fn build_parts(
             Arc::clone(&flush_stats),
             publisher.stats(),
             consent_service.ledger.stats(),
+            retention.stats(),
         ),
         health: Arc::new(HealthMonitor::new(&config.health, health)),
         publisher,
+        retention,
         flush_stats,
         store_kind: if config.store.url.is_empty() {
             "embedded"

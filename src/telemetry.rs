@@ -16,7 +16,7 @@ use crate::calendar::Millis;
 use crate::config::{LogConfig, LogFormat};
 use crate::consent::DropCounters;
 use crate::event::DropReason;
-use crate::flush::SegmentBacklog;
+use crate::flush::{RetentionStats, SegmentBacklog};
 use crate::http::ConnectionStats;
 use crate::journal::Journal;
 
@@ -74,11 +74,12 @@ pub struct MetricsRenderer {
     flush_stats: Arc<crate::flush::FlushStats>,
     publisher_stats: Arc<crate::publisher::PublisherStats>,
     ledger_stats: Arc<crate::ledger::LedgerStats>,
+    retention_stats: Arc<RetentionStats>,
 }
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 44] = [
     (
         "footfall_hits_total",
         true,
@@ -216,6 +217,21 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Seconds that the oldest day or hour that is due has waited, else 0",
     ),
     (
+        "footfall_retention_failures_total",
+        true,
+        "Deletions of old counts that failed; each is retried within the hour",
+    ),
+    (
+        "footfall_retention_last_success_timestamp_seconds",
+        false,
+        "Unix time of the last deletion of old counts, 0 before the first since the start",
+    ),
+    (
+        "footfall_retention_overdue_seconds",
+        false,
+        "Seconds for which a deletion of old counts has been due, else 0; one is due every hour",
+    ),
+    (
         "footfall_ledger_records_total",
         true,
         "Consent choices that were recorded",
@@ -264,6 +280,16 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         "Sums of money reported as 2^53 - 1 because they are larger",
     ),
     (
+        "footfall_store_unavailable_seconds",
+        false,
+        "Seconds since the store last responded, 0 while it responds",
+    ),
+    (
+        "footfall_engine_restarts_total",
+        true,
+        "Restarts of the embedded engine since the start, after a crash or a hang; absent with a server",
+    ),
+    (
         "footfall_store_bytes",
         false,
         "Bytes of the tables, as the store reports them",
@@ -299,6 +325,18 @@ pub struct ClockReadings {
     pub now: Millis,
 }
 
+/// The store's part of the metrics page.
+pub struct StoreReadings {
+    /// Size of the tables in bytes, if known.
+    pub table_bytes: Option<u64>,
+    /// Sums of money that were clamped since the start.
+    pub clamped_sums: u64,
+    /// Seconds since the last response; 0 while it responds.
+    pub away_secs: u64,
+    /// Restarts of the embedded engine since the start; `None` without one.
+    pub engine_restarts: Option<u64>,
+}
+
 impl MetricsRenderer {
     /// Registers the descriptions of all metrics.
     pub fn new(
@@ -306,6 +344,7 @@ impl MetricsRenderer {
         flush: Arc<crate::flush::FlushStats>,
         publication: Arc<crate::publisher::PublisherStats>,
         ledger: Arc<crate::ledger::LedgerStats>,
+        retention: Arc<RetentionStats>,
     ) -> MetricsRenderer {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
@@ -327,18 +366,17 @@ impl MetricsRenderer {
             flush_stats: flush,
             publisher_stats: publication,
             ledger_stats: ledger,
+            retention_stats: retention,
         }
     }
 
-    /// The metrics page in Prometheus' text format. `stored` is the size of the tables in bytes, if
-    /// known; `clamped` the number of money sums that were clamped.
+    /// The metrics page in Prometheus' text format.
     pub fn render_metrics(
         &self,
         journal: &Journal,
         doors: &AccessCounts,
         times: &ClockReadings,
-        stored: Option<u64>,
-        clamped: u64,
+        store: &StoreReadings,
     ) -> String {
         let (hits, flush) = (&journal.stats, &self.flush_stats);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
@@ -371,6 +409,9 @@ impl MetricsRenderer {
             read(&self.publisher_stats.failures),
             read(&self.publisher_stats.last_success_secs),
             Some(self.publisher_stats.overdue_secs(times.now)),
+            read(&self.retention_stats.failures),
+            read(&self.retention_stats.last_success_secs),
+            Some(self.retention_stats.overdue_secs(times.now)),
             read(&self.ledger_stats.recorded_acts),
             read(&self.ledger_stats.rejected_acts),
             Some(doors.invalid_tokens),
@@ -380,8 +421,10 @@ impl MetricsRenderer {
             Some(doors.connections.open),
             Some(doors.connections.rejected),
             Some(doors.connections.malformed),
-            Some(clamped),
-            stored,
+            Some(store.clamped_sums),
+            Some(store.away_secs),
+            store.engine_restarts,
+            store.table_bytes,
         ];
         with_local_recorder(&self.recorder, || {
             for ((name, grows, _), figure) in METRIC_DESCRIPTIONS.into_iter().zip(figures) {

@@ -14,4 +14,7 @@ pub struct HealthConfig {
     /// Seconds that a day or hour that is due may wait for its publication.
     #[garde(range(min = 60, max = 604_800))]
     pub publication_overdue_secs: u64,
+    /// Seconds that the deletion of old counts, which is due every hour, may be late.
+    #[garde(range(min = 3600, max = 2_678_400))]
+    pub retention_overdue_secs: u64,
 }

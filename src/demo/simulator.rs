@@ -67,7 +67,11 @@ impl VisitSimulator {
             );
         }
         self.start_flush(until).await?;
-        self.finish_flush().await
+        self.finish_flush().await?;
+        self.sender
+            .fetch_text(Method::POST, "/test/retention", Some(until))
+            .await
+            .map(drop)
     }
 
     /// Simulates the present until the future is dropped.

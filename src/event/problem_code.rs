@@ -181,4 +181,6 @@ problem_codes! {
         when "the file of signed mail values cannot be written, so nothing was signed";
     PublicationFailed = 503 "publication_failed", "Attributes could not be published",
         when "with `test.clock`: `/test/publish` failed";
+    RetentionFailed = 503 "retention_failed", "Old counts could not be deleted",
+        when "with `test.clock`: `/test/retention` failed";
 }

@@ -8,6 +8,8 @@
 //! shows whether the segment or the state of the store is the cause: if the store takes that one
 //! and then rejects the first once more, the first is quarantined.
 
+mod retention;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,12 +19,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, watch};
 
-use crate::calendar::Day;
-use crate::clock::Clock;
-use crate::journal::{JournalError, JournalFolder, SealedSegment, SegmentId, read_sealed_segment};
+use crate::journal::{JournalError, JournalFolder, SealedSegment, read_sealed_segment};
 use crate::outage::Outage;
-use crate::sites::SiteDirectory;
 use crate::store::{Store, StoreError, StoreOptions, close_engines};
+use retention::RETENTION_INTERVAL;
+pub use retention::{RetentionError, RetentionJob, RetentionStats};
 
 /// Pause before the second attempt. It doubles with each further attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
@@ -32,16 +33,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// A segment that waits longer than this is reported in the metrics.
 const OVERDUE_AFTER: Duration = Duration::from_secs(86_400);
 
-/// How long a quarantined segment can be restored: its markers are kept until then.
-const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
-
 /// Rejections of one segment before other segments are tried.
 const MAX_REJECTIONS: u32 = 5;
 /// How many other segments are tried in one round.
 const MAX_OTHERS_TRIED: usize = 8;
-
-/// How often old counts and markers are removed.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Totals since the start, for the metrics.
 #[derive(Default)]
@@ -112,10 +107,8 @@ pub struct SegmentFlusher {
     pub closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
     /// How to connect to the store.
     pub options: StoreOptions,
-    /// How long the counts of each site are kept.
-    pub directory: Arc<SiteDirectory>,
-    /// The source of today's date and of file ages.
-    pub clock: Clock,
+    /// Deletes old counts and markers.
+    pub retention: Arc<RetentionJob>,
     /// Filled once the store is connected.
     pub store_slot: StoreSlot,
     /// The counters that the metrics read.
@@ -139,8 +132,6 @@ pub struct FlushQueue {
     is_closed: bool,
     /// The index of the segment that is tried next while the first one is rejected.
     next_tried: usize,
-    /// The day on which the markers of old days were last removed.
-    markers_removed_on: Option<Day>,
 }
 
 impl SegmentFlusher {
@@ -169,7 +160,7 @@ impl SegmentFlusher {
                     return Ok(());
                 }
                 self.finished.send_replace(Some(number));
-                self.remove_day_markers(&store).await;
+                self.retention.remove_day_markers(&store).await;
                 continue;
             }
 
@@ -183,7 +174,9 @@ impl SegmentFlusher {
                     Some(sealed) => self.queue.segments.push_back(sealed),
                     None => self.queue.is_closed = true,
                 },
-                _ = ageing.tick() => self.apply_retention(&store).await,
+                _ = ageing.tick() => {
+                    let _ = self.retention.run(&store).await;
+                }
             }
         }
     }
@@ -373,111 +366,6 @@ impl SegmentFlusher {
             Err(error) => tracing::error!(%error, "the segment could not be moved to quarantine"),
         }
     }
-
-    /// Removes what is older than the retention allows.
-    async fn apply_retention(&self, store: &Store) {
-        let Some(today) = self.today_utc() else {
-            return;
-        };
-
-        // The copy in memory may not have been read yet: a site must not lose days for that.
-        let aged = match store.load_registered_sites().await {
-            Ok(registered) => {
-                let policy = self.directory.retention_policy_with(&registered);
-                store.apply_retention(today, &policy).await
-            }
-            Err(error) => Err(error),
-        };
-        match aged {
-            Ok(aged) => {
-                self.directory.set_plausible_today(aged.plausible_today);
-                if let Some(bound) = aged.plausible_today {
-                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; \
-                        retention uses the date of the newest counts");
-                }
-                tracing::debug!(?aged, "retention pass finished");
-            }
-            Err(error) => {
-                tracing::error!(%error, "old counts could not be deleted; will retry within the \
-                    hour")
-            }
-        }
-
-        self.remove_old_markers(store, today, MarkerScope::AllTables)
-            .await;
-    }
-
-    /// Today in UTC.
-    fn today_utc(&self) -> Option<Day> {
-        Day::from_utc(self.clock.now())
-    }
-
-    /// Removes the markers of old days, once a day, because each publication reads them.
-    async fn remove_day_markers(&mut self, store: &Store) {
-        let Some(today) = self.today_utc() else {
-            return;
-        };
-        if self.queue.markers_removed_on < Some(today) {
-            self.queue.markers_removed_on = Some(today);
-            self.remove_old_markers(store, today, MarkerScope::DayTables)
-                .await;
-        }
-    }
-
-    /// Removes old markers. A marker is needed while its segment can be sent again, that is, while
-    /// the segment is in the folder.
-    async fn remove_old_markers(&self, store: &Store, today: Day, old: MarkerScope) {
-        let now = self.clock.file_time();
-        let Ok(mut segments) = self.folder.quarantined_segments() else {
-            return;
-        };
-        segments.retain(|path| file_age(path, now) < QUARANTINE_RETENTION);
-        let Ok(numbers) = self.folder.segment_numbers("sealed") else {
-            return;
-        };
-        segments.extend(
-            numbers
-                .iter()
-                .map(|number| self.folder.segment_path(*number, "sealed")),
-        );
-        // A power cut must not bring back the file of a segment that was sent.
-        if !self.clock.is_settled() || self.folder.sync_folder().is_err() {
-            return;
-        }
-
-        let oldest = segments
-            .iter()
-            .map(|path| file_age(path, now))
-            .max()
-            .unwrap_or_default();
-        let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
-        let of_this_collector = SegmentId {
-            collector: self.folder.collector_id(),
-            epoch: 0,
-            number: 0,
-        };
-        let token = of_this_collector.dedup_token();
-        let forgotten = match old {
-            MarkerScope::AllTables => store.delete_old_markers(&token, today, oldest_days).await,
-            MarkerScope::DayTables => {
-                store
-                    .delete_old_day_markers(&token, today, oldest_days)
-                    .await
-            }
-        };
-        if let Err(error) = forgotten {
-            tracing::error!(%error, "old markers of segments could not be removed; will retry \
-                within the hour");
-        }
-    }
-}
-
-/// Where old markers are removed.
-enum MarkerScope {
-    /// In all tables.
-    AllTables,
-    /// In the table whose partitions are days.
-    DayTables,
 }
 
 /// Why a segment was not sent.

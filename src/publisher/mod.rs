@@ -45,7 +45,8 @@ pub struct PublisherStats {
     pub failures: AtomicU64,
     /// When the last unit was published, in Unix seconds; 0 before the first.
     pub last_success_secs: AtomicU64,
-    /// When the oldest waiting unit was due, in Unix seconds; 0 if none is due.
+    /// When the oldest waiting unit was due, or since when it is not known whether one is, in Unix
+    /// seconds; 0 if none is due.
     due_since_secs: AtomicU64,
 }
 
@@ -56,6 +57,13 @@ impl PublisherStats {
             0 => 0,
             since => u64::try_from(now / 1000).unwrap_or(0).saturating_sub(since),
         }
+    }
+
+    /// After a run that could not find out what is due, `now` counts as due, unless something is.
+    fn mark_due(&self, now_secs: u64) {
+        let _ =
+            self.due_since_secs
+                .compare_exchange(0, now_secs, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -179,11 +187,15 @@ impl LotPublisher {
     /// rest.
     pub async fn publish_due(&self) -> Result<usize, PublisherError> {
         let _one_at_a_time = self.run_lock.lock().await;
-        let store = self.store.load_full().ok_or(PublisherError::NoStore)?;
+        let Some(store) = self.store.load_full() else {
+            self.stats.mark_due(self.now_secs());
+            return Err(PublisherError::NoStore);
+        };
         let outcome = self.publish_due_units(&store).await;
 
         if outcome.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
+            self.stats.mark_due(self.now_secs());
         }
         outcome
     }

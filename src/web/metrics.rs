@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::AppState;
 use super::access::Permission;
 use crate::event::Problem;
-use crate::telemetry::{AccessCounts, ClockReadings};
+use crate::telemetry::{AccessCounts, ClockReadings, StoreReadings};
 
 /// Deadline for the size of the store's tables, which is one figure of many: a store that hangs
 /// must not hide the others.
@@ -23,14 +23,6 @@ pub async fn get_metrics(
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     site.check_permission(&request, Permission::ReadPlatform)?;
-    let stored = match site.store.load_full() {
-        Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes())
-            .await
-            .ok()
-            .and_then(Result::ok),
-        None => None,
-    };
-
     let ((invalid_tokens, tokens_unverified), (streams, streams_rejected)) = (
         site.auth.token_attempts.failure_totals(),
         site.streams.stream_totals(),
@@ -43,20 +35,39 @@ pub async fn get_metrics(
         streams_rejected,
         connections: connected,
     };
-    let clamped = site
-        .store
-        .load()
-        .as_ref()
-        .map_or(0, |store| store.clamped_sums());
     let times = ClockReadings {
         file_time: site.clock.file_time(),
         ahead_millis: site.clock.ahead_millis(),
         now: site.clock.now(),
     };
+    let store = site.read_store_figures().await;
     let page = site
         .meters
-        .render_metrics(&site.journal, &doors, &times, stored, clamped);
+        .render_metrics(&site.journal, &doors, &times, &store);
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(page))
+}
+
+impl AppState {
+    async fn read_store_figures(&self) -> StoreReadings {
+        let store = self.store.load_full();
+        let table_bytes = match &store {
+            Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes())
+                .await
+                .ok()
+                .and_then(Result::ok),
+            None => None,
+        };
+
+        let store = store.as_ref();
+        StoreReadings {
+            table_bytes,
+            clamped_sums: store.map_or(0, |store| store.clamped_sums()),
+            away_secs: self.health.store_unavailable_secs().unwrap_or(0),
+            engine_restarts: store
+                .and_then(|store| store.engine())
+                .map(|engine| engine.process_starts().saturating_sub(1)),
+        }
+    }
 }

@@ -90,6 +90,8 @@ pub struct AppState {
     pub flush_stats: Arc<flush::FlushStats>,
     /// Publishes attributes.
     pub publisher: Arc<LotPublisher>,
+    /// Deletes old counts.
+    pub retention: Arc<flush::RetentionJob>,
     /// `embedded` or `server`.
     pub store_kind: &'static str,
     /// Maximum number of bytes in the journal (`journal.max_bytes`).
@@ -192,6 +194,7 @@ pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
         config
             .route("/test/flush", web::post().to(test_clock::flush_journal))
             .route("/test/publish", web::post().to(test_clock::publish_due))
+            .route("/test/retention", web::post().to(test_clock::run_retention))
             .route("/test/routes", web::get().to(test_clock::list_routes));
     }
 }

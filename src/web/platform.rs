@@ -157,7 +157,7 @@ async fn get_platform_health(
     let (journal, stats) = (&site.journal, &site.journal.stats);
     let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
     let store = site.store.load_full();
-    let publication = site.publisher.stats();
+    let (publication, retention) = (site.publisher.stats(), site.retention.stats());
     let waiting = SegmentBacklog::from_folder(&journal.folder, site.clock.file_time()).unwrap_or(
         SegmentBacklog {
             segments: 0,
@@ -191,6 +191,11 @@ async fn get_platform_health(
             "failures": read(&publication.failures),
             "last_success_secs": read(&publication.last_success_secs),
             "overdue_secs": publication.overdue_secs(site.clock.now()),
+        },
+        "retention": {
+            "failures": read(&retention.failures),
+            "last_success_secs": read(&retention.last_success_secs),
+            "overdue_secs": retention.overdue_secs(site.clock.now()),
         },
         "hits": read(&stats.hits),
         "visitors": read(&stats.visitors),

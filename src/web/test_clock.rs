@@ -86,3 +86,19 @@ pub async fn publish_due(site: web::Data<AppState>) -> Result<HttpResponse, Prob
     })?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "units": units })))
 }
+
+/// Deletes old counts, as the collector does every hour.
+///
+/// # Errors
+///
+/// The store is not there or failed.
+pub async fn run_retention(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let store = site
+        .store
+        .load_full()
+        .ok_or_else(Problem::store_unavailable)?;
+    site.retention.run(&store).await.map_err(|error| {
+        Problem::new(ProblemCode::RetentionFailed).with_detail(error.to_string())
+    })?;
+    Ok(HttpResponse::Ok().finish())
+}

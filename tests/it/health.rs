@@ -42,6 +42,14 @@ fn check(server: &Server, now: i64, name: &str) -> Value {
         .unwrap_or_else(|| panic!("no {name} in {body}"))
 }
 
+/// Status of the answer of a hook for tests, at this moment.
+fn hook(server: &Server, path: &str, now: i64) -> u16 {
+    let (host, now) = (server.address().to_string(), now.to_string());
+    let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
+    let answer = server.client().ask("POST", path, &headers, Body::None);
+    answer.unwrap().status
+}
+
 /// A collector that is ready at noon.
 fn started(settings: &[&str]) -> Server {
     let start = format!("test.start_millis={NOON}");
@@ -74,6 +82,7 @@ fn a_collector_that_is_well_says_so_check_by_check_and_tells_its_version() {
         ok("keys", "current"),
         ok("store", "answers"),
         ok("publication", "on_time"),
+        ok("retention", "on_time"),
         ok("clock", "sane"),
     ]);
     assert_eq!(
@@ -211,15 +220,7 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
         "health.publication_overdue_secs=100000",
         "report.publish_delay_secs=100",
     ]);
-    let publish_at = |now: i64| {
-        let (host, now) = (server.address().to_string(), now.to_string());
-        let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
-        server
-            .client()
-            .ask("POST", "/test/publish", &headers, Body::None)
-            .unwrap()
-            .status
-    };
+    let publish_at = |now: i64| hook(&server, "/test/publish", now);
     assert_eq!(publish_at(NOON), 200, "{}", server.log());
     for person in 0..12 {
         let (address, cookie) = (format!("198.51.{person}.7"), grant_of(person));
@@ -258,6 +259,101 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
     assert_eq!(publish_at(due + 100_001_000), 200, "{}", server.log());
     assert_eq!(ready_at(&server, due + 100_001_000), said("ready"));
     assert_eq!(server.metric("footfall_publication_overdue_seconds"), 0);
+}
+
+#[test]
+fn a_publication_that_cannot_ask_the_store_is_late_from_then_on_and_so_is_the_store() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(dir.path());
+    let url = format!("store.url={}", engine.url());
+    let server = started(&[&url, "health.store_check_secs=1"]);
+    let late = || server.metric("footfall_publication_overdue_seconds");
+    let away = || server.metric("footfall_store_unavailable_seconds");
+    assert_eq!(hook(&server, "/test/publish", NOON), 200);
+    let published = server.metric("footfall_publication_last_success_timestamp_seconds");
+    assert_eq!((late(), away(), published), (0, 0, NOON as u64 / 1000));
+
+    engine.kill();
+    until(
+        || check(&server, NOON, "store")["code"] == "unavailable_within_bound",
+        "the store is missed",
+    );
+    assert_eq!(hook(&server, "/test/publish", NOON + HOUR), 503);
+    assert_eq!((late(), away()), (0, 3600));
+    assert_eq!(hook(&server, "/test/publish", NOON + 2 * HOUR), 503);
+    assert_eq!((late(), away()), (3600, 7200));
+    assert_eq!(server.metric("footfall_publication_failures_total"), 2);
+    assert_eq!(
+        server.metric("footfall_publication_last_success_timestamp_seconds"),
+        published
+    );
+
+    engine.restart();
+    until(|| away() == 0, "the store is back");
+    assert_eq!(hook(&server, "/test/publish", NOON + 2 * HOUR), 200);
+    assert_eq!(late(), 0);
+}
+
+#[test]
+fn a_retention_that_fails_is_a_reason_beyond_its_bound_and_its_lateness_grows_until_it_works() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = Engine::start(dir.path());
+    let url = format!("store.url={}", engine.url());
+    let server = started(&[&url, "health.retention_overdue_secs=7200"]);
+    let figures = || {
+        [
+            "failures_total",
+            "last_success_timestamp_seconds",
+            "overdue_seconds",
+        ]
+        .map(|name| server.metric(&format!("footfall_retention_{name}")))
+    };
+    let noon = NOON as u64 / 1000;
+    until(
+        || figures() == [0, noon, 0],
+        "the first one of the start has run",
+    );
+
+    engine.sql("RENAME TABLE faults TO elsewhere");
+    let next = NOON + HOUR;
+    assert_eq!(hook(&server, "/test/retention", next), 503);
+    assert_eq!(figures(), [1, noon, 0], "due now");
+    assert_eq!(hook(&server, "/test/retention", next + HOUR), 503);
+    assert_eq!(figures(), [2, noon, 3600]);
+    let within = json!({"name": "retention", "ok": true, "code": "overdue_within_bound"});
+    assert_eq!(check(&server, next + HOUR, "retention"), within);
+    assert_eq!(ready_at(&server, next + 2 * HOUR), said("ready"), "bound");
+    let late = next + 2 * HOUR + 1000;
+    assert_eq!(ready_at(&server, late), said("retention_overdue"));
+    assert_eq!(figures(), [2, noon, 7201]);
+    let page = server.client().get("/api/v1/platform/health").unwrap();
+    let page: Value = serde_json::from_slice(&page.body).unwrap();
+    let shown = json!({"failures": 2, "last_success_secs": noon, "overdue_secs": 7201});
+    assert_eq!(page["retention"], shown);
+
+    engine.sql("RENAME TABLE elsewhere TO faults");
+    assert_eq!(hook(&server, "/test/retention", late), 200);
+    assert_eq!(figures(), [2, late as u64 / 1000, 0]);
+    assert_eq!(ready_at(&server, late + HOUR), said("ready"));
+    assert_eq!(figures()[2], 0, "due now");
+}
+
+#[test]
+fn an_engine_that_is_killed_is_a_restart_in_the_metrics() {
+    let server = started(&[]);
+    let restarts = || server.metric("footfall_engine_restarts_total");
+    assert_eq!(restarts(), 0);
+    for count in 1..=2 {
+        for child in server.children() {
+            let pid = rustix::process::Pid::from_raw(child as i32).unwrap();
+            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        }
+        until(|| restarts() == count, "it is counted");
+        until(
+            || server.client().get("/api/v1/sites").unwrap().status == 200,
+            "the engine is back",
+        );
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod ledger;
 mod mail;
 mod memory;
 mod money;
+mod monitoring;
 mod openapi;
 mod packaging;
 mod pages;

@@ -91,6 +91,9 @@ network_burst = 100_000_000
 site_hits_per_sec = 100_000_000
 site_burst = 100_000_000
 
+[health]
+retention_overdue_secs = 2_678_400
+
 [test]
 clock = true
 whole_lots = true

@@ -234,7 +234,7 @@ export type Health = {
   store: "embedded" | "server";
   store_ready: boolean;
   checks: {
-    name: "port" | "journal" | "keys" | "store" | "publication" | "clock";
+    name: "port" | "journal" | "keys" | "store" | "publication" | "retention" | "clock";
     ok: boolean;
     code: string;
   }[];
@@ -248,6 +248,7 @@ export type Health = {
     overdue_secs: number;
   };
   publication: { units: number; failures: number; last_success_secs: number; overdue_secs: number };
+  retention: { failures: number; last_success_secs: number; overdue_secs: number };
   hits: number;
   visitors: number;
   over_limits: number;

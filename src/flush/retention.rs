@@ -1,0 +1,225 @@
+//! The hourly task: deletes counts that are over their site's limit, and markers of segments that
+//! can no longer be sent again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::file_age;
+use crate::calendar::{Day, Millis};
+use crate::clock::{Clock, MIN_CLOCK_MILLIS};
+use crate::journal::{JournalFolder, SegmentId};
+use crate::sites::SiteDirectory;
+use crate::store::{RetentionOutcome, Store, StoreError};
+
+/// How often old counts and markers are removed.
+pub(super) const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long a quarantined segment can be restored: its markers are kept until then.
+const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
+
+/// Figures for the metrics and the health checks.
+pub struct RetentionStats {
+    /// Runs that failed since the start.
+    pub failures: AtomicU64,
+    /// When old counts were last deleted, in Unix seconds; 0 before the first run of this start.
+    pub last_success_secs: AtomicU64,
+    /// When the next run is due.
+    due_at: AtomicI64,
+}
+
+impl RetentionStats {
+    /// The first run is due at `start`.
+    fn due_from(start: Millis) -> RetentionStats {
+        RetentionStats {
+            failures: AtomicU64::default(),
+            last_success_secs: AtomicU64::default(),
+            due_at: AtomicI64::new(start),
+        }
+    }
+
+    /// For how many seconds a run has been due at `now`; 0 if none is due, or if the clock was not
+    /// set when the last one ended.
+    pub fn overdue_secs(&self, now: Millis) -> u64 {
+        let due_at = self.due_at.load(Ordering::Relaxed);
+        if due_at < MIN_CLOCK_MILLIS {
+            return 0;
+        }
+        u64::try_from(now.saturating_sub(due_at) / 1000).unwrap_or(0)
+    }
+
+    fn record_success(&self, now: Millis) {
+        let interval = i64::try_from(RETENTION_INTERVAL.as_millis()).unwrap_or(0);
+        self.due_at.store(now + interval, Ordering::Relaxed);
+        let secs = u64::try_from(now / 1000).unwrap_or(0);
+        self.last_success_secs.store(secs, Ordering::Relaxed);
+    }
+}
+
+/// Why old counts were not deleted.
+#[derive(thiserror::Error, Debug)]
+pub enum RetentionError {
+    /// No table has a day of this year.
+    #[error("the clock shows no date that can be counted")]
+    ClockNotSet,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Deletes old counts and markers, when it is told to.
+pub struct RetentionJob {
+    folder: Arc<JournalFolder>,
+    /// How long the counts of each site are kept.
+    directory: Arc<SiteDirectory>,
+    /// The source of today's date and of file ages.
+    clock: Clock,
+    stats: Arc<RetentionStats>,
+    /// Held by the run in progress.
+    run_lock: Mutex<()>,
+    /// The day on which the markers of old days were last removed.
+    markers_removed_on: Mutex<Option<Day>>,
+}
+
+impl RetentionJob {
+    /// `folder` is the journal's, whose segments need their markers.
+    pub fn new(
+        folder: Arc<JournalFolder>,
+        directory: Arc<SiteDirectory>,
+        clock: Clock,
+    ) -> RetentionJob {
+        RetentionJob {
+            folder,
+            directory,
+            stats: Arc::new(RetentionStats::due_from(clock.now())),
+            clock,
+            run_lock: Mutex::default(),
+            markers_removed_on: Mutex::default(),
+        }
+    }
+
+    /// The figures, shared with this task.
+    pub fn stats(&self) -> Arc<RetentionStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Deletes what is older than the retention allows, and old markers. Concurrent calls run one
+    /// after the other. Failures are logged and counted.
+    ///
+    /// # Errors
+    ///
+    /// The clock was not set, or the store failed. What was deleted stays deleted, and the next
+    /// call continues.
+    pub async fn run(&self, store: &Store) -> Result<(), RetentionError> {
+        let _one_at_a_time = self.run_lock.lock().await;
+        let today = self.today_utc().ok_or(RetentionError::ClockNotSet)?;
+
+        let outcome = self.delete_old_counts(store, today).await;
+        match &outcome {
+            Ok(aged) => {
+                self.stats.record_success(self.clock.now());
+                self.directory.set_plausible_today(aged.plausible_today);
+                if let Some(bound) = aged.plausible_today {
+                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; \
+                        retention uses the date of the newest counts");
+                }
+                tracing::debug!(?aged, "retention pass finished");
+            }
+            Err(error) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "old counts could not be deleted; will retry within the \
+                    hour");
+            }
+        }
+
+        self.remove_old_markers(store, today, MarkerScope::AllTables)
+            .await;
+        outcome.map(drop).map_err(RetentionError::from)
+    }
+
+    async fn delete_old_counts(
+        &self,
+        store: &Store,
+        today: Day,
+    ) -> Result<RetentionOutcome, StoreError> {
+        // The copy in memory may not have been read yet: a site must not lose days for that.
+        let registered = store.load_registered_sites().await?;
+        let policy = self.directory.retention_policy_with(&registered);
+        store.apply_retention(today, &policy).await
+    }
+
+    /// Today in UTC.
+    fn today_utc(&self) -> Option<Day> {
+        Day::from_utc(self.clock.now())
+    }
+
+    /// Removes the markers of old days, once a day, because each publication reads them.
+    pub(super) async fn remove_day_markers(&self, store: &Store) {
+        let Some(today) = self.today_utc() else {
+            return;
+        };
+        let mut removed_on = self.markers_removed_on.lock().await;
+        if *removed_on < Some(today) {
+            *removed_on = Some(today);
+            self.remove_old_markers(store, today, MarkerScope::DayTables)
+                .await;
+        }
+    }
+
+    /// Removes old markers. A marker is needed while its segment can be sent again, that is, while
+    /// the segment is in the folder.
+    async fn remove_old_markers(&self, store: &Store, today: Day, old: MarkerScope) {
+        let now = self.clock.file_time();
+        let Ok(mut segments) = self.folder.quarantined_segments() else {
+            return;
+        };
+        segments.retain(|path| file_age(path, now) < QUARANTINE_RETENTION);
+        let Ok(numbers) = self.folder.segment_numbers("sealed") else {
+            return;
+        };
+        segments.extend(
+            numbers
+                .iter()
+                .map(|number| self.folder.segment_path(*number, "sealed")),
+        );
+        // A power cut must not bring back the file of a segment that was sent.
+        if !self.clock.is_settled() || self.folder.sync_folder().is_err() {
+            return;
+        }
+
+        let oldest = segments
+            .iter()
+            .map(|path| file_age(path, now))
+            .max()
+            .unwrap_or_default();
+        let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
+        let of_this_collector = SegmentId {
+            collector: self.folder.collector_id(),
+            epoch: 0,
+            number: 0,
+        };
+        let token = of_this_collector.dedup_token();
+        let forgotten = match old {
+            MarkerScope::AllTables => store.delete_old_markers(&token, today, oldest_days).await,
+            MarkerScope::DayTables => {
+                store
+                    .delete_old_day_markers(&token, today, oldest_days)
+                    .await
+            }
+        };
+        if let Err(error) = forgotten {
+            tracing::error!(%error, "old markers of segments could not be removed; will retry \
+                within the hour");
+        }
+    }
+}
+
+/// Where old markers are removed.
+enum MarkerScope {
+    /// In all tables.
+    AllTables,
+    /// In the table whose partitions are days.
+    DayTables,
+}
