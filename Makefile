@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack engine-chaos fuzz check measure format size release packaging bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack engine-chaos bi-clients fuzz check measure format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -17,6 +17,7 @@ help:
 	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
 	@echo 'make engine-chaos  kills and stops the embedded engine 240 times under load; ten minutes'
+	@echo 'make bi-clients    reads the BI port with the Python clients of ClickHouse; needs python3-venv'
 	@echo 'make fuzz     the parsers of foreign bytes, a minute each; FUZZ_SECS=600 for longer'
 	@echo 'make measure  names, documentation and structure of the code, as figures'
 	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
@@ -75,6 +76,13 @@ engine-chaos: node_modules/.installed
 	cargo test --locked --test it -- --ignored --exact --nocapture engine::engine_chaos_in_full | tee "$(TARGET)/engine-chaos.log"
 	@grep -E '^(engine_kills|lost|doubled)=' "$(TARGET)/engine-chaos.log"
 
+# Clients that are not needed to build or test: into the build folder.
+bi-clients: node_modules/.installed
+	python3 -m venv "$(TARGET)/bi-clients"
+	"$(TARGET)/bi-clients/bin/pip" install --quiet --require-hashes -r tests/it/bi_port/requirements.txt
+	BI_CLIENTS_PYTHON="$(TARGET)/bi-clients/bin/python" cargo test --locked --test it -- \
+		--ignored --exact --nocapture bi_port::python_clients_read_the_views
+
 # libFuzzer with the compiler of rust-toolchain.toml; fuzz/README.md says how. What is new is kept in the build folder; a
 # crash goes to fuzz/regressions, which `cargo test` replays.
 FUZZ_TARGETS = wire_hit consent_cookie mail_token journal_segment ledger_line
@@ -98,6 +106,9 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	node scripts/check-dependencies.mjs
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline --locked check bans licenses sources; \
 	else echo 'cargo-deny is not installed: skipped'; fi
+	@if command -v promtool >/dev/null; then promtool check rules packaging/prometheus/alerts.yml \
+		&& promtool test rules packaging/prometheus/alerts_test.yml; \
+	else echo 'promtool is not installed: skipped (Debian: apt-get install prometheus)'; fi
 	node scripts/check-tree.mjs
 	dashboards/app/node_modules/.bin/prettier --check --log-level warn $(WRITTEN)
 	dashboards/app/node_modules/.bin/biome lint --error-on-warnings .

@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW {db}_bi.daily_totals
 (
     site String COMMENT 'Name of the site',
     day Date COMMENT 'Day in the time zone of the site',
-    hits UInt64 COMMENT 'Page views, clicks and events',
+    hits UInt64 COMMENT 'Page views',
     visitors UInt64 COMMENT 'Visitors of the day. Over several days: visitor-days',
     visits UInt64 COMMENT 'Visits that began on the day',
     bounces UInt64 COMMENT 'Visits with at most one page view and no interaction',
@@ -25,7 +25,7 @@ CREATE OR REPLACE VIEW {db}_bi.hourly_totals
 (
     site String COMMENT 'Name of the site',
     hour DateTime('UTC') COMMENT 'UTC instant at which the hour began',
-    hits UInt64 COMMENT 'Page views, clicks and events',
+    hits UInt64 COMMENT 'Page views',
     visitors UInt64 COMMENT 'Visitors whose first hit of the day was in the hour',
     visits UInt64 COMMENT 'Visits that began in the hour',
     bounces UInt64 COMMENT 'Visits with at most one page view and no interaction',

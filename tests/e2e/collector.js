@@ -177,6 +177,8 @@ export const start = async (preset = "", more = "") => {
         body: JSON.stringify(body),
       }),
     page: (path) => `http://127.0.0.1:${port}${path}`,
+    /** The address of the BI port, which `[bi_port]` opens. */
+    biPort: () => /bi_address=(\S+)/.exec(said)[1],
     stop: async () => {
       beacons.stop();
       child.kill("SIGTERM");

@@ -2,6 +2,7 @@
 //! statements get nothing and harm nothing.
 
 mod openedlink;
+mod ready_made;
 mod tls;
 
 use std::net::SocketAddr;
@@ -389,4 +390,25 @@ fn hostile_statements_get_nothing_and_the_collector_goes_on() {
     assert_eq!(rows(port, &mia, totals), ["25"]);
     assert_eq!(rows(port, &platform, totals), ["37"]);
     assert_eq!(server.stop(), Some(0));
+}
+
+/// `make bi-clients` installs the clients, and names their Python in `BI_CLIENTS_PYTHON`.
+#[test]
+#[ignore = "needs packages of Python: make bi-clients"]
+fn python_clients_read_the_views() {
+    let server = start(&[]);
+    fill(&server);
+    let port = port_of(&server, "http");
+    let [platform, mia] = [None, Some("mia")].map(|site| make_token(&server, &["bi"], site).1);
+    let python = std::env::var("BI_CLIENTS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/bi_port/clients.py");
+    let (host, number) = (port.ip().to_string(), port.port().to_string());
+    let ran = std::process::Command::new(python)
+        .args([script, &host, &number, &platform, &mia])
+        .output()
+        .unwrap();
+    let [printed, errors] = [ran.stdout, ran.stderr].map(|text| String::from_utf8(text).unwrap());
+    println!("{printed}");
+    assert!(ran.status.success(), "{printed}{errors}");
+    assert!(printed.ends_with("bi_clients=2\n"), "{printed}");
 }
