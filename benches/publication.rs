@@ -131,25 +131,54 @@ fn run(arguments: &[&str]) -> Outcome<()> {
     }
 }
 
-/// Runs to the end; the most memory it had, in bytes.
+/// Runs to the end; the most memory that it and its engine had together, in bytes.
 fn watched(arguments: &[&str]) -> Outcome<u64> {
     let mut child = child(arguments)?;
     let mut peak = 0;
     loop {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .unwrap_or_default();
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
-        peak = peak.max(kilobytes * 1024);
+        let engines = children(child.id());
+        let bytes = engines
+            .iter()
+            .chain([&child.id()])
+            .map(|pid| resident(*pid));
+        peak = peak.max(bytes.sum());
+
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(peak),
             Some(_) => return Err(format!("{} failed", arguments.join(" ")).into()),
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
+}
+
+/// The anonymous memory of a process, in bytes; 0 if it ended.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap_or_default();
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap_or(0)
+        * 1024
+}
+
+/// The processes that any thread of a process started.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let lists = threads.into_iter().flatten().flatten();
+    lists
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|list| {
+            let pids: Vec<u32> = list
+                .split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect();
+            pids
+        })
+        .collect()
 }
 
 /// Visitors in all three tables.
