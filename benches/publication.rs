@@ -136,12 +136,8 @@ fn watched(arguments: &[&str]) -> Outcome<u64> {
     let mut child = child(arguments)?;
     let mut peak = 0;
     loop {
-        let engines = children(child.id());
-        let bytes = engines
-            .iter()
-            .chain([&child.id()])
-            .map(|pid| resident(*pid));
-        peak = peak.max(bytes.sum());
+        let engines: u64 = children(child.id()).into_iter().map(resident).sum();
+        peak = peak.max(resident(child.id()) + engines);
 
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(peak),
