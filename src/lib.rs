@@ -54,6 +54,7 @@ pub mod store;
 pub mod flush;
 
 pub mod backup;
+pub mod transfer;
 
 pub mod publisher;
 pub mod registry;

@@ -3,7 +3,7 @@
 //!
 //! One connection at a time is served. Lines of JSON: the collector sends `{"ready":true}`, the
 //! client a [`CopyRequest`], the collector a [`CopyReply`]. If the client goes away meanwhile, the
-//! copy is ended.
+//! copy is ended. A move to another store begins with `"begin"` instead: see [`super::handover`].
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedRwLockWriteGuard, watch};
 
+use super::handover::serve_handover;
 use super::manifest::JournalState;
 use crate::calendar::Day;
 use crate::clock::Clock;
@@ -38,6 +39,14 @@ pub struct CopyRequest {
     pub name: String,
     /// The folders of the backup that it builds on.
     pub base: Option<GroupFolders>,
+}
+
+/// The first line of a client.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FirstRequest {
+    Copy(CopyRequest),
+    Handover(super::handover::HandoverRequest),
 }
 
 /// The tables were copied.
@@ -162,7 +171,10 @@ impl BackupListener {
                 continue;
             };
             if let Err(error) = self.serve(stream).await {
-                tracing::warn!(error = format!("{error:#}"), "a backup was not finished");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "a backup or a move was not finished"
+                );
             }
         }
     }
@@ -177,10 +189,16 @@ impl BackupListener {
             return Ok(());
         }
 
-        let request: CopyRequest = serde_json::from_str(&line)?;
+        let request: FirstRequest = serde_json::from_str(&line)?;
         let Some(store) = self.store.load_full() else {
-            let reply = CopyReply::Failed("the store has not been reached yet".to_owned());
-            return send_reply(&mut write, &reply).await;
+            let reply = CopyReply::Failed("the store has not been reached yet; if its tables were moved, stop the collector and run this again".to_owned());
+            return send_line(&mut write, &reply).await;
+        };
+        let request = match request {
+            FirstRequest::Copy(request) => request,
+            FirstRequest::Handover(first) => {
+                return serve_handover((lines, write), &store, first).await;
+            }
         };
         let archive = store.table_archive(&self.disk);
         let copy = async {
@@ -218,14 +236,14 @@ impl BackupListener {
             }
         };
         // The command may be gone.
-        let _ = send_reply(&mut write, &reply).await;
+        let _ = send_line(&mut write, &reply).await;
         Ok(())
     }
 }
 
-async fn send_reply(
+pub(super) async fn send_line(
     write: &mut (impl AsyncWriteExt + Unpin),
-    reply: &CopyReply,
+    reply: &impl Serialize,
 ) -> anyhow::Result<()> {
     let line = serde_json::to_string(reply)? + "\n";
     Ok(write.write_all(line.as_bytes()).await?)

@@ -6,11 +6,13 @@
 //! segments: each segment is in all of them or in none, and the manifest says which are not.
 //!
 //! The command does the work. Beside a running collector it asks that one to copy the tables, over
-//! a socket in the journal's folder ([`control`]); otherwise it opens the store itself.
+//! a socket in the journal's folder ([`control`]); otherwise it opens the store itself. The same
+//! socket serves `footfall migrate` ([`handover`]).
 
 pub mod control;
 mod create;
 pub mod folder;
+pub mod handover;
 pub mod keys;
 pub mod manifest;
 mod restore;

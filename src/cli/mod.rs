@@ -1,5 +1,5 @@
 //! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `backup`,
-//! `access`, `retention`, `site`, `demo`, and the embedded engine that `serve` starts.
+//! `migrate`, `access`, `retention`, `site`, `demo`, and the embedded engine that `serve` starts.
 
 mod access;
 mod api_client;
@@ -10,6 +10,7 @@ mod healthcheck;
 mod key_id;
 mod ledger;
 mod mail;
+mod migrate;
 mod out;
 mod progress;
 mod retention;
@@ -56,6 +57,9 @@ enum CliCommand {
     /// Make, list, check and restore backups.
     #[command(subcommand)]
     Backup(backup::BackupSubcommand),
+    /// Move all tables from the embedded engine to a ClickHouse server, or back, while the collector
+    /// runs or without it.
+    Migrate(migrate::MigrateArgs),
     /// Set up the operator's login.
     #[command(subcommand)]
     Access(access::AccessSubcommand),
@@ -186,6 +190,7 @@ pub fn main() -> ExitCode {
         CliCommand::Consent(command) => command.run(),
         CliCommand::Mail(command) => command.run(),
         CliCommand::Backup(command) => command.run(),
+        CliCommand::Migrate(given) => given.run(),
         CliCommand::Access(command) => command.run(),
         CliCommand::Retention(given) => given.run(),
         CliCommand::Site(command) => command.run(),

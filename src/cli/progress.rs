@@ -19,6 +19,12 @@ pub const MEGABYTES: ProgressUnit = ProgressUnit {
     name: "MB",
     verb: "read",
 };
+/// For partitions of tables.
+pub const PARTITIONS: ProgressUnit = ProgressUnit {
+    per_unit: 1,
+    name: "partitions",
+    verb: "copied",
+};
 /// For quantities in milliseconds.
 pub const DAYS: ProgressUnit = ProgressUnit {
     per_unit: 86_400_000,

@@ -62,7 +62,7 @@ pub use site_rules::{
 pub(crate) use storage::MAX_KEEP_DAYS;
 pub use storage::{
     BackupConfig, DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig,
-    StoreConfig,
+    StoreConfig, check_store_url,
 };
 
 use crate::hex;

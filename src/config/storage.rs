@@ -158,19 +158,31 @@ pub struct DataFilesConfig {
 }
 
 fn validate_store_url(value: &str, _: &()) -> garde::Result {
-    let ok = value.is_empty()
-        || url::Url::parse(value).is_ok_and(|u| {
-            matches!(u.scheme(), "http" | "https")
-                && u.username().is_empty()
-                && u.password().is_none()
-        });
-    if ok {
-        Ok(())
-    } else {
-        Err(garde::Error::new(
+    if value.is_empty() {
+        return Ok(());
+    }
+    check_store_url(value).map_err(|_| {
+        garde::Error::new(
             "must be empty (embedded engine) or http(s)://host:port; user and password have keys \
              of their own",
-        ))
+        )
+    })
+}
+
+/// Checks the URL of a ClickHouse server.
+///
+/// # Errors
+///
+/// It is not one, or holds a user or a password.
+pub fn check_store_url(value: &str) -> Result<(), &'static str> {
+    let is_valid = url::Url::parse(value).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    match is_valid {
+        true => Ok(()),
+        false => Err("must be http(s)://host:port, without user and password"),
     }
 }
 

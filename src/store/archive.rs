@@ -14,6 +14,7 @@ use super::client::{StoreClient, StoreQuery};
 use super::engine::Engine;
 use super::error::{StoreError, error_during};
 use super::schema::quote_name;
+use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE};
 use super::{Store, StoreOptions, check_options, open_client};
 use crate::random::random_u64;
 
@@ -38,6 +39,10 @@ const REGISTRY_TABLES: [&str; 11] = [
 
 /// Tables that have rows in a database that counts nothing yet.
 const PREFILLED_TABLES: [&str; 2] = ["coin_keys", "migrations"];
+
+/// Tables that say whether the database was moved. A backup does not have them: what is restored
+/// may be used.
+const TRANSFER_TABLES: [&str; 2] = [TRANSFERS_TABLE, COPIED_TABLE];
 
 /// Which tables are copied together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,10 +104,22 @@ pub struct TableSum {
 pub type TableSums = BTreeMap<String, TableSum>;
 
 #[derive(Row, Deserialize)]
-struct TableRow {
-    name: String,
+pub(super) struct TableRow {
+    pub name: String,
     is_plain: bool,
-    counters: Vec<String>,
+    pub counters: Vec<String>,
+    /// All columns, in the table's order.
+    pub columns: Vec<String>,
+}
+
+impl TableRow {
+    /// What makes a query see each key once.
+    pub fn fold_clause(&self) -> &'static str {
+        match self.is_plain {
+            true => "",
+            false => " FINAL",
+        }
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -212,15 +229,7 @@ impl TableArchive {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn find_filled_table(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 \
-                   AND NOT has(?, table) \
-                   ORDER BY table LIMIT 1";
-        let query = self.client.query(sql);
-        let query = query.bind(&self.database).bind(&PREFILLED_TABLES[..]);
-        query
-            .fetch_optional()
-            .await
-            .map_err(error_during("looking for counts"))
+        find_filled_table(&self.client, &self.database).await
     }
 
     /// The sums of the tables of a group in a database.
@@ -236,21 +245,11 @@ impl TableArchive {
         let client = self.client.with_database(database);
         let mut sums = TableSums::new();
         for table in self.list_tables(database, group).await? {
-            let columns: Vec<String> = table
-                .counters
-                .iter()
-                .map(|name| format!("toString(sum(toUInt128({name})))"))
-                .collect();
-            let columns = match columns.is_empty() {
-                true => "emptyArrayString()".to_owned(),
-                false => format!("[{}]", columns.join(", ")),
-            };
-            let fold = if table.is_plain { "" } else { " FINAL" };
             let sql = format!(
-                "SELECT count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, \
-                 '0')) AS digest, {columns} AS sums \
-                 FROM {}{fold}",
-                quote_name(&table.name)
+                "SELECT {} FROM {}{}",
+                table_sum_columns(&table),
+                quote_name(&table.name),
+                table.fold_clause()
             );
 
             let query = without_limits(client.query_raw(&sql))
@@ -275,22 +274,12 @@ impl TableArchive {
         database: &str,
         group: TableGroup,
     ) -> Result<Vec<TableRow>, StoreError> {
-        let sql = "SELECT t.name AS name, toBool(t.engine NOT LIKE '%ing%MergeTree') AS is_plain, \
-                   arraySort(groupArrayIf(c.name, c.type = 'UInt64' AND NOT c.is_in_sorting_key \
-                       AND NOT has(['revision', 'lot', 'counted', 'block'], c.name))) AS counters \
-                   FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = \
-                   t.database AND c.table = t.name \
-                   WHERE t.database = ? AND c.database = ? AND t.engine LIKE '%MergeTree' \
-                   AND NOT match(t.name, '_(side|fold)_[0-9a-f]{16}$') \
-                   GROUP BY t.name, t.engine ORDER BY name";
-        let query = self.client.query(sql).bind(database).bind(database);
-        let tables: Vec<TableRow> = query
-            .fetch_all()
-            .await
-            .map_err(error_during("listing tables"))?;
+        let tables = list_tables(&self.client, database).await?;
         Ok(tables
             .into_iter()
-            .filter(|table| group.has_table(&table.name))
+            .filter(|table| {
+                group.has_table(&table.name) && !TRANSFER_TABLES.contains(&&*table.name)
+            })
             .collect())
     }
 
@@ -471,6 +460,59 @@ impl TableArchive {
         let query = self.client.query_raw(sql);
         query.execute().await.map_err(error_during(step))
     }
+}
+
+/// A table of the database that holds rows, if any does.
+pub(super) async fn find_filled_table(
+    client: &StoreClient,
+    database: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 AND NOT has(?, table) \
+               ORDER BY table LIMIT 1";
+    let empty = [&PREFILLED_TABLES[..], &TRANSFER_TABLES[..]].concat();
+    let query = client.with_database("default").query(sql);
+    let query = query.bind(database).bind(empty);
+    query
+        .fetch_optional()
+        .await
+        .map_err(error_during("looking for counts"))
+}
+
+/// All tables. Those that a crash left half written are not part of them.
+pub(super) async fn list_tables(
+    client: &StoreClient,
+    database: &str,
+) -> Result<Vec<TableRow>, StoreError> {
+    let sql = "SELECT t.name AS name, toBool(t.engine NOT LIKE '%ing%MergeTree') AS is_plain, \
+               arraySort(groupArrayIf(c.name, c.type = 'UInt64' AND NOT c.is_in_sorting_key \
+                   AND NOT has(['revision', 'lot', 'counted', 'block'], c.name))) AS counters, \
+               arrayMap(pair -> pair.2, arraySort(groupArray((c.position, c.name)))) AS columns \
+               FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name \
+               WHERE t.database = ? AND c.database = ? AND t.engine LIKE '%MergeTree' \
+               AND NOT match(t.name, '_(side|fold)_[0-9a-f]{16}$') \
+               GROUP BY t.name, t.engine ORDER BY name";
+    let query = client.with_database("default").query(sql);
+    let query = query.bind(database).bind(database);
+    query
+        .fetch_all()
+        .await
+        .map_err(error_during("listing tables"))
+}
+
+/// The columns of a [`TableSum`]: rows, digest, and the sums of the table's counters.
+pub(super) fn table_sum_columns(table: &TableRow) -> String {
+    let columns: Vec<String> = table
+        .counters
+        .iter()
+        .map(|name| format!("toString(sum(toUInt128({name})))"))
+        .collect();
+    let columns = match columns.is_empty() {
+        true => "emptyArrayString()".to_owned(),
+        false => format!("[{}]", columns.join(", ")),
+    };
+    format!(
+        "count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, '0')) AS digest, {columns} AS sums"
+    )
 }
 
 /// The tables whose sums differ, or that only one side has.

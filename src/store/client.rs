@@ -4,13 +4,17 @@
 //! Therefore the store uses only this client, and each of its methods has a deadline.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clickhouse::error::{Error, Result};
 use clickhouse::insert::Insert;
 use clickhouse::insert_formatted::InsertFormatted;
+use clickhouse::query::BytesCursor;
 use clickhouse::sql::Bind;
 use clickhouse::{Row, RowOwned, RowRead};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 /// One call of a report, of the registry, or of a segment's preparation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,12 +32,28 @@ pub(super) const MAX_SQL_BYTES: &str = "16777216";
 /// The largest number of ids in one statement, whose length is limited.
 pub(super) const MAX_IDS_PER_STATEMENT: usize = 2000;
 
-/// A client with a deadline for each call. Clones share their connections.
+/// The first words of statements that change tables. They are refused while a store is held.
+const CHANGING_KEYWORDS: [&str; 7] = [
+    "INSERT", "ALTER", "CREATE", "DROP", "RENAME", "DELETE", "TRUNCATE",
+];
+
+/// The error of a statement that would change the tables of a store that is held.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is held")]
+pub(super) struct HeldStatement;
+
+/// A client with a deadline for each call. Clones share their connections, and whether they are
+/// held.
 #[derive(Clone)]
 pub struct StoreClient {
     inner: clickhouse::Client,
     deadline: Duration,
+    /// Whether statements that change tables are refused. Locked for reading while one runs.
+    held: Arc<RwLock<bool>>,
 }
+
+/// The permission to change tables. While it exists, the store does not become held.
+pub(super) type WritePermit = OwnedRwLockReadGuard<bool>;
 
 impl StoreClient {
     /// A client whose calls end after 20 seconds.
@@ -41,6 +61,7 @@ impl StoreClient {
         StoreClient {
             inner,
             deadline: CALL_TIMEOUT,
+            held: Arc::default(),
         }
     }
 
@@ -49,6 +70,7 @@ impl StoreClient {
         StoreClient {
             inner: self.inner.clone(),
             deadline: LONG_CALL_TIMEOUT,
+            held: Arc::clone(&self.held),
         }
     }
 
@@ -57,7 +79,23 @@ impl StoreClient {
         StoreClient {
             inner: self.inner.clone().with_database(database),
             deadline: self.deadline,
+            held: Arc::clone(&self.held),
         }
+    }
+
+    /// Refuses statements that change tables, in this client and its clones, or allows them again.
+    /// Waits for those that are running.
+    pub(super) async fn set_held(&self, held: bool) {
+        *self.held.write().await = held;
+    }
+
+    /// Waits until the store may be changed or is held.
+    ///
+    /// # Errors
+    ///
+    /// The store is held.
+    pub(super) async fn permit_write(&self) -> Result<WritePermit> {
+        permit_write(&self.held).await
     }
 
     /// The crate's client, without deadlines.
@@ -67,31 +105,55 @@ impl StoreClient {
 
     /// A statement with `?` for each parameter.
     pub(super) fn query(&self, sql: &str) -> StoreQuery {
-        StoreQuery {
-            inner: self.inner.query(sql),
-            deadline: self.deadline,
-        }
+        self.wrap_query(self.inner.query(sql), sql)
     }
 
     /// A statement without parameters: a `?` in it is not replaced.
     pub(super) fn query_raw(&self, sql: &str) -> StoreQuery {
-        StoreQuery {
-            inner: self.inner.query_raw(sql),
-            deadline: self.deadline,
+        self.wrap_query(self.inner.query_raw(sql), sql)
+    }
+
+    /// Does not wait, because the caller keeps from becoming held what is not held yet.
+    fn check_not_held(&self) -> Result<()> {
+        match self.held.try_read().is_ok_and(|held| !*held) {
+            true => Ok(()),
+            false => Err(Error::Other(Box::new(HeldStatement))),
         }
     }
 
-    /// Begins an insert by rows. Nothing is written until its `end` succeeds.
+    fn wrap_query(&self, inner: clickhouse::query::Query, sql: &str) -> StoreQuery {
+        let first = sql.split_whitespace().next().unwrap_or_default();
+        StoreQuery {
+            inner,
+            deadline: self.deadline,
+            held: CHANGING_KEYWORDS
+                .contains(&first)
+                .then(|| Arc::clone(&self.held)),
+        }
+    }
+
+    /// Begins an insert by rows. Nothing is written until its `end` succeeds. A caller that does
+    /// not keep the store's write gate keeps a [`WritePermit`] until then.
     pub(super) async fn begin_insert<T: Row>(&self, table: &str) -> Result<Insert<T>> {
+        self.check_not_held()?;
         let insert = await_within_deadline(self.deadline, self.inner.insert::<T>(table)).await?;
         Ok(insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT)))
     }
 
-    /// Begins an insert of bytes in the format that the statement names.
-    pub(super) fn begin_formatted_insert(&self, sql: String) -> InsertFormatted {
-        self.inner
-            .insert_formatted_with(sql)
-            .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
+    /// Begins an insert of bytes in the format that the statement names. The caller keeps the
+    /// store's write gate.
+    pub(super) fn begin_formatted_insert(&self, sql: String) -> Result<InsertFormatted> {
+        self.check_not_held()?;
+        let insert = self.inner.insert_formatted_with(sql);
+        Ok(insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT)))
+    }
+}
+
+async fn permit_write(held: &Arc<RwLock<bool>>) -> Result<WritePermit> {
+    let permit = Arc::clone(held).read_owned().await;
+    match *permit {
+        true => Err(Error::Other(Box::new(HeldStatement))),
+        false => Ok(permit),
     }
 }
 
@@ -100,6 +162,21 @@ impl StoreClient {
 pub struct StoreQuery {
     inner: clickhouse::query::Query,
     deadline: Duration,
+    /// Of the client, if the statement changes tables.
+    held: Option<Arc<RwLock<bool>>>,
+}
+
+/// A response's bytes, with a deadline for each chunk.
+pub(super) struct ByteStream {
+    inner: BytesCursor,
+    deadline: Duration,
+}
+
+impl ByteStream {
+    /// The next chunk; `None` after the last.
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        await_within_deadline(self.deadline, self.inner.next()).await
+    }
 }
 
 impl StoreQuery {
@@ -126,7 +203,19 @@ impl StoreQuery {
         StoreQuery { deadline, ..self }
     }
 
+    /// The response in a format, chunk by chunk, each within the statement's deadline.
+    pub(super) fn fetch_bytes(self, format: &str) -> Result<ByteStream> {
+        Ok(ByteStream {
+            inner: self.inner.fetch_bytes(format)?,
+            deadline: self.deadline,
+        })
+    }
+
     pub(super) async fn execute(self) -> Result<()> {
+        let _permit = match &self.held {
+            Some(held) => Some(permit_write(held).await?),
+            None => None,
+        };
         await_within_deadline(self.deadline, self.inner.execute()).await
     }
 
@@ -168,8 +257,8 @@ mod tests {
             .with_url(url)
             .with_database("footfall");
         let client = StoreClient {
-            inner,
             deadline: Duration::from_millis(50),
+            ..StoreClient::new(inner)
         };
         let start = Instant::now();
 
@@ -202,6 +291,36 @@ mod tests {
             "{:?}",
             start.elapsed()
         );
+    }
+
+    /// Only what changes tables is refused, before anything is sent.
+    #[tokio::test]
+    async fn a_held_client_reads_and_changes_nothing() {
+        let nobody = clickhouse::Client::default().with_url("http://127.0.0.1:1");
+        let client = StoreClient::new(nobody);
+        let other = client.with_database("other");
+        other.set_held(true).await;
+
+        let is_refused = |end: Result<()>| matches!(end, Err(Error::Other(error)) if error.is::<HeldStatement>());
+        for changing in [
+            "INSERT INTO t SELECT 1",
+            "ALTER TABLE t DELETE WHERE 1",
+            "DROP TABLE t",
+        ] {
+            assert!(is_refused(client.query(changing).execute().await));
+            assert!(is_refused(client.query_raw(changing).execute().await));
+        }
+        assert!(is_refused(
+            client.begin_insert::<Count>("t").await.map(drop)
+        ));
+        let formatted = client.begin_formatted_insert("INSERT INTO t FORMAT Native".into());
+        assert!(is_refused(formatted.map(drop)));
+        let reading = client.query("SELECT 1").execute().await;
+        assert!(matches!(reading, Err(Error::Network(_))), "{reading:?}");
+
+        client.set_held(false).await;
+        let changing = other.query("INSERT INTO t SELECT 1").execute().await;
+        assert!(matches!(changing, Err(Error::Network(_))), "{changing:?}");
     }
 
     #[derive(Row, serde::Serialize)]

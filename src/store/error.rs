@@ -5,6 +5,7 @@
 
 use clickhouse::error::Error;
 
+use super::client::HeldStatement;
 use super::engine::EngineError;
 use super::error_text::{parse_error_code, parse_error_name};
 
@@ -52,6 +53,25 @@ pub enum StoreError {
          to it; stop it, or start it in this version"
     )]
     SourceChanged,
+    /// The tables are being moved, and must not change meanwhile.
+    #[error(
+        "the tables are held: `footfall migrate` copies them to another store, or did; after that, restart the collector with the new store"
+    )]
+    Held,
+    /// The tables were moved away.
+    #[error(
+        "the tables of this store were moved to {place}: set store.url to where they are (empty for the embedded engine) and restart the \
+         collector, or give the move up with `footfall migrate --cancel`"
+    )]
+    Moved { place: String },
+    /// The tables are being filled from another database.
+    #[error(
+        "the tables of this store are not complete: a move from {place} is not finished; run `footfall migrate` there again"
+    )]
+    TransferUnfinished { place: String },
+    /// There is no database to move.
+    #[error("{place} does not exist: there is nothing to move")]
+    NothingToMove { place: String },
 }
 
 /// Codes that mean that the same request fails again: the data or the statement is wrong.
@@ -73,11 +93,16 @@ impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::SourceChanged => true,
+            StoreError::Unreachable { .. }
+            | StoreError::SourceChanged
+            | StoreError::Held
+            | StoreError::Moved { .. }
+            | StoreError::TransferUnfinished { .. } => true,
             StoreError::Rejected { code, .. } => !FINAL_CODES.contains(code),
             StoreError::Engine(_)
             | StoreError::SchemaTooNew { .. }
             | StoreError::InvalidOption { .. }
+            | StoreError::NothingToMove { .. }
             | StoreError::UnexpectedResponse { .. } => false,
         }
     }
@@ -126,6 +151,7 @@ pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
             step,
             kind: describe_io_error(source.as_ref()),
         },
+        Error::Other(source) if source.is::<HeldStatement>() => StoreError::Held,
         Error::TimedOut => StoreError::Unreachable {
             step,
             kind: "timed out",

@@ -24,6 +24,8 @@ mod retention;
 pub mod schema;
 mod site_reader;
 pub mod tls;
+pub mod transfer;
+mod transfer_state;
 mod voids;
 mod withdrawals;
 
@@ -48,6 +50,7 @@ pub use schema::NEWEST_SCHEMA;
 pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,
 };
+pub use transfer_state::TransferState;
 pub use voids::{VoidRequest, VoidRow};
 pub use withdrawals::{WITHDRAWAL_RETENTION_DAYS, WithdrawalDaySummary};
 
@@ -111,6 +114,16 @@ pub struct StoreOptions {
     pub site_names: Vec<String>,
 }
 
+impl StoreOptions {
+    /// The database and where it is, for people.
+    pub fn place(&self) -> String {
+        match &self.url {
+            Some(url) => format!("{} at {url}", self.database),
+            None => format!("{} in {}", self.database, self.data_dir.display()),
+        }
+    }
+}
+
 /// A connected store whose schema is up to date.
 pub struct Store {
     /// For inserts, publication and retention, which may take minutes.
@@ -131,14 +144,19 @@ impl Store {
     /// # Errors
     ///
     /// An option is invalid; the engine does not start or the server cannot be reached in time; the
-    /// database was written by a later version; or a migration fails. Completed migrations stay,
-    /// and the next call continues with the rest.
+    /// database was written by a later version, was moved to another store or is being filled from
+    /// one; or a migration fails. Completed migrations stay, and the next call continues with the
+    /// rest.
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
         check_options(options)?;
         let (client, engine) = open_client(options).await?;
 
         let calls = StoreClient::new(client.with_database(&options.database));
         let client = calls.with_long_deadline();
+
+        TransferState::read_state(&calls, &options.database)
+            .await?
+            .check_usable()?;
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::apply_migrations(
@@ -230,6 +248,42 @@ impl Store {
     /// change.
     pub async fn pause_writes(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.write_gate).write_owned().await
+    }
+
+    /// Lets what changes the tables come to an end, and refuses it from then on with
+    /// [`StoreError::Held`], or allows it again. Queries work meanwhile.
+    pub async fn set_held(&self, held: bool) {
+        let _paused = self.pause_writes().await;
+        self.client.set_held(held).await;
+    }
+
+    /// Whether the tables were moved to another store.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_transfer_state(&self) -> Result<TransferState, StoreError> {
+        TransferState::read_state(&self.short_client, &self.database).await
+    }
+
+    /// How another process of this user reaches the embedded engine; `None` with a server.
+    pub fn engine_login(&self) -> Option<transfer::EngineLogin> {
+        let engine = self.engine.as_ref()?;
+        let (user, password) = engine.login_credentials();
+        Some(transfer::EngineLogin {
+            url: format!("http://{}", engine.address()),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    /// The id that the server gave the database when it was created.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_database_id(&self) -> Result<Option<String>, StoreError> {
+        transfer_state::read_database_id(&self.short_client, &self.database).await
     }
 
     /// Adds the counts of a segment that was never sent. Encoding a full segment occupies the
@@ -389,7 +443,9 @@ impl Store {
         );
 
         let attempt = random_u64();
-        let mut insert = self.client.begin_formatted_insert(sql).with_setting(
+        let step = insert_step(table);
+        let begun = self.client.begin_formatted_insert(sql);
+        let mut insert = begun.map_err(error_during(step))?.with_setting(
             "query_id",
             format!("{}{name}-{attempt:016x}", self.query_id_prefix(token)),
         );
@@ -397,7 +453,6 @@ impl Store {
             insert = insert.with_setting(setting, value);
         }
 
-        let step = insert_step(table);
         while !block.is_empty() {
             let piece = block.split_to(block.len().min(CHUNK_BYTES));
             insert.send(piece).await.map_err(error_during(step))?;

@@ -280,6 +280,8 @@ impl Store {
         &self,
         names: &[(SiteId, String)],
     ) -> Result<Vec<SiteId>, StoreError> {
+        let permit = self.short_client.permit_write().await;
+        let permit = permit.map_err(error_during(STEP))?;
         let mut insert = self
             .short_client
             .begin_insert::<SiteNameRow<'_>>("names")
@@ -296,6 +298,7 @@ impl Store {
                 .map_err(error_during(STEP))?;
         }
         insert.end().await.map_err(error_during(STEP))?;
+        drop(permit);
 
         let mut clashes = Vec::new();
         for some in names.chunks(MAX_IDS_PER_STATEMENT) {

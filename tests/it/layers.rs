@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A module and the modules it may use, in the order of lib.rs. A module may always use itself and
 /// `unprintable`.
-const MAY_USE: [(&str, &[&str]); 39] = [
+const MAY_USE: [(&str, &[&str]); 40] = [
     ("budget", &[]),
     ("disk", &[]),
     ("hex", &[]),
@@ -115,6 +115,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
             "store",
         ],
     ),
+    ("transfer", &["backup", "journal", "store"]),
     (
         "publisher",
         &[

@@ -34,6 +34,7 @@ mod layers;
 mod ledger;
 mod mail;
 mod memory;
+mod migrate;
 mod money;
 mod monitoring;
 mod openapi;
