@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// outage.
 const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
+/// Different reasons of one outage that are logged.
+const MAX_REASONS: usize = 16;
+
 /// Tracks whether something fails at the moment. The caller writes the log.
 #[derive(Default)]
 pub struct Outage {
@@ -20,12 +23,27 @@ pub struct Outage {
 struct OutageState {
     failures: u64,
     last: Option<Instant>,
+    /// The reasons of this outage that were logged.
+    reasons: Vec<String>,
 }
 
 impl Outage {
     /// Records a failure. `true` for the first failure of an outage, which should be logged.
     pub fn record_failure(&self) -> bool {
         self.record_failure_at(Instant::now())
+    }
+
+    /// Records a failure whose reason may change. `true` for the first failure with this reason in
+    /// an outage, up to [`MAX_REASONS`] of them.
+    pub fn record_failure_reason(&self, reason: &str) -> bool {
+        self.record_failure();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new =
+            state.reasons.len() < MAX_REASONS && !state.reasons.iter().any(|r| r == reason);
+        if is_new {
+            state.reasons.push(reason.to_owned());
+        }
+        is_new
     }
 
     /// Records a success. The number of failures of the outage, once there was none for ten
@@ -52,6 +70,7 @@ impl Outage {
         }
         self.is_ongoing.store(false, Ordering::Relaxed);
         state.last = None;
+        state.reasons.clear();
         Some(std::mem::take(&mut state.failures))
     }
 }
@@ -81,6 +100,15 @@ mod tests {
             ),
             (None, None)
         );
+        assert!(outage.record_failure_at(at(70_000)));
+        let reasons = ["refused", "refused", "wrong user", "refused", "wrong user"];
+        let told = reasons.map(|reason| outage.record_failure_reason(reason));
+        assert_eq!(told, [true, false, true, false, false]);
+        let later = Instant::now() + Duration::from_secs(11);
+        assert_eq!(outage.record_success_at(later), Some(6));
+        assert!(outage.record_failure_reason("refused"), "of another outage");
+        let later = later + Duration::from_secs(100);
+        assert_eq!(outage.record_success_at(later), Some(1));
         assert!(outage.record_failure_at(at(70_000)));
         assert_eq!(outage.record_success_at(at(80_000)), Some(1));
     }

@@ -129,12 +129,13 @@ async fn open_source(
     let schema = source.schema_number().await?;
     anyhow::ensure!(
         schema == NEWEST_SCHEMA,
-        "the running collector is of another version than this program (schema {schema}, not {NEWEST_SCHEMA})"
+        "the running collector is of another version than this program (schema {schema}, not \
+         {NEWEST_SCHEMA})"
     );
     if let Some(id) = session.source_id().filter(|id| *id != source.id()) {
         anyhow::bail!(
-            "the running collector uses another database ({id}) than this configuration ({}): give this command the \
-             collector's configuration",
+            "the running collector uses another database ({id}) than this configuration ({}): \
+             give this command the collector's configuration",
             source.place()
         );
     }
@@ -195,8 +196,8 @@ async fn run_transfer(
     let differing = differing_partitions(&sums, &target.sum_partitions(oldest_audit).await?);
     anyhow::ensure!(
         differing.is_empty(),
-        "the new store differs from the present one in {}: does another collector or program write to one of them? Stop it, and run \
-         this command again",
+        "the new store differs from the present one in {}: does another collector or program \
+         write to one of them? Stop it, and run this command again",
         differing.join(", ")
     );
 
@@ -251,13 +252,15 @@ async fn check_ends(source: &TransferEnd, target: &TransferEnd) -> anyhow::Resul
         // The source's tables came from there, and nothing was written to it since.
         TransferState::Moved { other, .. } if other == source.id() => Ok(EndsState::New),
         TransferState::Receiving { place, .. } => anyhow::bail!(
-            "{} is being filled from another store ({place}): drop that database, or choose another one",
+            "{} is being filled from another store ({place}): drop that database, or choose \
+             another one",
             target.place()
         ),
         _ => match target.find_filled_table().await.context("the new store")? {
             None => Ok(EndsState::New),
             Some(table) => anyhow::bail!(
-                "{} holds other data (table {table}) and was left as it is: drop that database, or choose another one",
+                "{} holds other data (table {table}) and was left as it is: drop that database, \
+                 or choose another one",
                 target.place()
             ),
         },

@@ -191,7 +191,11 @@ impl BackupListener {
 
         let request: FirstRequest = serde_json::from_str(&line)?;
         let Some(store) = self.store.load_full() else {
-            let reply = CopyReply::Failed("the store has not been reached yet; if its tables were moved, stop the collector and run this again".to_owned());
+            let reply = CopyReply::Failed(
+                "the store has not been reached yet; if its tables were moved, stop the collector \
+                 and run this again"
+                    .to_owned(),
+            );
             return send_line(&mut write, &reply).await;
         };
         let request = match request {

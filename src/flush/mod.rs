@@ -202,9 +202,10 @@ impl SegmentFlusher {
                 Ok(store) => return Ok(Some(Arc::new(store))),
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    if self.outage.record_failure() {
-                        tracing::warn!(%error, "the store cannot be reached yet; hits are kept in \
-                            the journal");
+                    if self.outage.record_failure_reason(&error.to_string()) {
+                        let store = self.options.place();
+                        tracing::warn!(%error, store, "the store cannot be used yet; hits are kept \
+                            in the journal");
                     }
                 }
                 Err(error) => return Err(error),
@@ -311,8 +312,14 @@ impl SegmentFlusher {
 
     fn record_failure(&self, segment: u64, error: &str) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        if self.outage.record_failure() {
-            tracing::warn!(segment, error, "a segment could not be sent; will retry");
+        if self.outage.record_failure_reason(error) {
+            let store = self.options.place();
+            tracing::warn!(
+                segment,
+                error,
+                store,
+                "a segment could not be sent; will retry"
+            );
         }
     }
 
@@ -338,10 +345,9 @@ impl SegmentFlusher {
             true => store.insert_new_segment(&id.dedup_token(), &sums).await,
             false => store.insert_segment(&id.dedup_token(), &sums).await,
         };
-        sent.map_err(|error| match error.is_request_rejected() {
-            true => SendFailure::Rejected(error.to_string()),
-            false => SendFailure::Transient(error.to_string()),
-        })?;
+        if let Err(error) = sent {
+            return Err(classify_failure(store, error).await);
+        }
 
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
         self.stats
@@ -365,6 +371,21 @@ impl SegmentFlusher {
             }
             Err(error) => tracing::error!(%error, "the segment could not be moved to quarantine"),
         }
+    }
+}
+
+/// What a failure to send a segment means. A table that is gone is created again if that loses
+/// nothing; no other segment would be taken either.
+async fn classify_failure(store: &Store, error: StoreError) -> SendFailure {
+    if error.is_table_missing() {
+        return match store.restore_missing_tables().await {
+            Ok(()) => SendFailure::Transient(error.to_string()),
+            Err(reason) => SendFailure::Transient(reason.to_string()),
+        };
+    }
+    match error.is_request_rejected() {
+        true => SendFailure::Rejected(error.to_string()),
+        false => SendFailure::Transient(error.to_string()),
     }
 }
 

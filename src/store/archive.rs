@@ -467,8 +467,8 @@ pub(super) async fn find_filled_table(
     client: &StoreClient,
     database: &str,
 ) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 AND NOT has(?, table) \
-               ORDER BY table LIMIT 1";
+    let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 AND NOT \
+               has(?, table) ORDER BY table LIMIT 1";
     let empty = [&PREFILLED_TABLES[..], &TRANSFER_TABLES[..]].concat();
     let query = client.with_database("default").query(sql);
     let query = query.bind(database).bind(empty);
@@ -484,13 +484,13 @@ pub(super) async fn list_tables(
     database: &str,
 ) -> Result<Vec<TableRow>, StoreError> {
     let sql = "SELECT t.name AS name, toBool(t.engine NOT LIKE '%ing%MergeTree') AS is_plain, \
-               arraySort(groupArrayIf(c.name, c.type = 'UInt64' AND NOT c.is_in_sorting_key \
-                   AND NOT has(['revision', 'lot', 'counted', 'block'], c.name))) AS counters, \
+               arraySort(groupArrayIf(c.name, c.type = 'UInt64' AND NOT c.is_in_sorting_key AND \
+               NOT has(['revision', 'lot', 'counted', 'block'], c.name))) AS counters, \
                arrayMap(pair -> pair.2, arraySort(groupArray((c.position, c.name)))) AS columns \
-               FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name \
-               WHERE t.database = ? AND c.database = ? AND t.engine LIKE '%MergeTree' \
-               AND NOT match(t.name, '_(side|fold)_[0-9a-f]{16}$') \
-               GROUP BY t.name, t.engine ORDER BY name";
+               FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database \
+               AND c.table = t.name WHERE t.database = ? AND c.database = ? AND t.engine LIKE \
+               '%MergeTree' AND NOT match(t.name, '_(side|fold)_[0-9a-f]{16}$') GROUP BY t.name, \
+               t.engine ORDER BY name";
     let query = client.with_database("default").query(sql);
     let query = query.bind(database).bind(database);
     query
@@ -511,7 +511,8 @@ pub(super) fn table_sum_columns(table: &TableRow) -> String {
         false => format!("[{}]", columns.join(", ")),
     };
     format!(
-        "count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, '0')) AS digest, {columns} AS sums"
+        "count() AS rows, lower(leftPad(hex(sum(cityHash64(*))), 16, '0')) AS digest, {columns} \
+         AS sums"
     )
 }
 

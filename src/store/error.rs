@@ -7,7 +7,14 @@ use clickhouse::error::Error;
 
 use super::client::HeldStatement;
 use super::engine::EngineError;
-use super::error_text::{parse_error_code, parse_error_name};
+use super::error_text::{parse_error_code, parse_error_name, parse_missing_right};
+
+/// The first version of ClickHouse that has all that the statements use.
+pub(super) const MIN_VERSION: &str = "24.8";
+
+const UNKNOWN_TABLE: u32 = 60;
+const UNKNOWN_DATABASE: u32 = 81;
+const ACCESS_DENIED: u32 = 497;
 
 /// Why a call to the store failed. The texts contain no data; `step` names the operation.
 #[derive(Debug, thiserror::Error)]
@@ -29,18 +36,33 @@ pub enum StoreError {
     },
     /// No connection, a lost one, or no response in time. Whether the statement took effect is
     /// unknown.
-    #[error("ClickHouse could not be reached for {step}: {kind}")]
+    #[error(
+        "ClickHouse could not be reached for {step}: {kind}{}",
+        advice_for_kind(kind)
+    )]
     Unreachable {
         step: &'static str,
         kind: &'static str,
     },
     /// ClickHouse responded with an error.
-    #[error("ClickHouse refused {step}: code {code} {name}")]
+    #[error("ClickHouse refused {step}: code {code} {name}{}", advice_for_code(*code, right))]
     Rejected {
         step: &'static str,
         code: u32,
         name: String,
+        /// The right that the user lacks, if it is that.
+        right: String,
     },
+    /// The server cannot hold the tables.
+    #[error("ClickHouse {version} at {place} is too old: {MIN_VERSION} or later is needed")]
+    TooOld { version: String, place: String },
+    /// Tables that were created are not there, and what they held is lost.
+    #[error(
+        "tables are gone that held counts or the registry: {}; restore a backup (`footfall backup restore`), or set another \
+         store.database to begin anew; hits wait in the journal meanwhile",
+        tables.join(", ")
+    )]
+    TablesMissing { tables: Vec<String> },
     /// ClickHouse sent an unexpected response.
     #[error("unexpected response of ClickHouse to {step}: {kind}")]
     UnexpectedResponse {
@@ -49,24 +71,27 @@ pub enum StoreError {
     },
     /// A migration found that its source changed while it was copied.
     #[error(
-        "a table changed while it was written anew for this version: another collector still sends \
-         to it; stop it, or start it in this version"
+        "a table changed while it was written anew for this version: another collector still \
+         sends to it; stop it, or start it in this version"
     )]
     SourceChanged,
     /// The tables are being moved, and must not change meanwhile.
     #[error(
-        "the tables are held: `footfall migrate` copies them to another store, or did; after that, restart the collector with the new store"
+        "the tables are held: `footfall migrate` copies them to another store, or did; after \
+         that, restart the collector with the new store"
     )]
     Held,
     /// The tables were moved away.
     #[error(
-        "the tables of this store were moved to {place}: set store.url to where they are (empty for the embedded engine) and restart the \
-         collector, or give the move up with `footfall migrate --cancel`"
+        "the tables of this store were moved to {place}: set store.url to where they are (empty \
+         for the embedded engine) and restart the collector, or give the move up with `footfall \
+         migrate --cancel`"
     )]
     Moved { place: String },
     /// The tables are being filled from another database.
     #[error(
-        "the tables of this store are not complete: a move from {place} is not finished; run `footfall migrate` there again"
+        "the tables of this store are not complete: a move from {place} is not finished; run \
+         `footfall migrate` there again"
     )]
     TransferUnfinished { place: String },
     /// There is no database to move.
@@ -95,6 +120,8 @@ impl StoreError {
         match self {
             StoreError::Unreachable { .. }
             | StoreError::SourceChanged
+            | StoreError::TooOld { .. }
+            | StoreError::TablesMissing { .. }
             | StoreError::Held
             | StoreError::Moved { .. }
             | StoreError::TransferUnfinished { .. } => true,
@@ -123,6 +150,11 @@ impl StoreError {
         }
     }
 
+    /// Whether a table is not there.
+    pub fn is_table_missing(&self) -> bool {
+        self.error_code() == Some(UNKNOWN_TABLE)
+    }
+
     /// ClickHouse's error code, if it gave one.
     pub fn error_code(&self) -> Option<u32> {
         match self {
@@ -140,16 +172,20 @@ pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
                 step,
                 code,
                 name: parse_error_name(text),
+                right: match code == ACCESS_DENIED {
+                    true => parse_missing_right(text).to_owned(),
+                    false => String::new(),
+                },
             },
             // The response of a proxy, or of a server too busy to give a reason.
             None => StoreError::Unreachable {
                 step,
-                kind: "an HTTP error without a code",
+                kind: NO_CODE,
             },
         },
         Error::Network(source) => StoreError::Unreachable {
             step,
-            kind: describe_io_error(source.as_ref()),
+            kind: describe_network_error(source.as_ref()),
         },
         Error::Other(source) if source.is::<HeldStatement>() => StoreError::Held,
         Error::TimedOut => StoreError::Unreachable {
@@ -175,12 +211,76 @@ pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
     }
 }
 
-/// The kind of the connection's failure, from the first I/O error in the chain of sources.
-fn describe_io_error(error: &(dyn std::error::Error + 'static)) -> &'static str {
+/// What to do about a failure of a connection, to be appended to its text.
+fn advice_for_kind(kind: &str) -> &'static str {
+    match kind {
+        DNS_FAILED => ": check the host in store.url",
+        "connection refused" => {
+            ": is the server running, and is the port in store.url its HTTP port?"
+        }
+        NOT_HTTP => {
+            ": is the port in store.url the server's HTTP port (8123), and not that of its native \
+             protocol or of HTTPS?"
+        }
+        UNTRUSTED => ": name the authority's certificate in store.ca_file",
+        WRONG_NAME => ": use in store.url a name that the certificate has",
+        EXPIRED => ": renew it, or check this machine's clock",
+        NO_TLS => ": is the port in store.url the server's HTTPS port (8443)?",
+        NO_CODE => ": does store.url lead to ClickHouse, or to a proxy or its native port?",
+        _ => "",
+    }
+}
+
+/// What to do about ClickHouse's refusal, to be appended to its text.
+fn advice_for_code(code: u32, right: &str) -> String {
+    match code {
+        // Wrong user or password, in the words of several versions.
+        192..=195 | 516 => {
+            ": check store.user and store.password (or store.password_file)".to_owned()
+        }
+        ACCESS_DENIED if right.is_empty() => ": the user of the store lacks a right".to_owned(),
+        ACCESS_DENIED => {
+            format!(": the user of the store lacks the right {right}; grant it on the database")
+        }
+        291 => ": the user of the store may not use this database".to_owned(),
+        UNKNOWN_DATABASE => ": the database of the store is gone; restore a backup, or restart \
+                             the collector to begin with an empty one"
+            .to_owned(),
+        UNKNOWN_TABLE => ": a table is gone".to_owned(),
+        243 => ": free space on the server's disk".to_owned(),
+        164 => ": the user of the store may only read".to_owned(),
+        _ => String::new(),
+    }
+}
+
+const DNS_FAILED: &str = "the host's name was not found";
+const NOT_HTTP: &str = "no HTTP answer";
+const UNTRUSTED: &str = "TLS refused, the certificate is of no trusted authority";
+const WRONG_NAME: &str = "TLS refused, the certificate is for another name";
+const EXPIRED: &str = "TLS refused, the certificate has expired or is not valid yet";
+const NO_TLS: &str = "TLS refused, the answer is not TLS";
+const NO_CODE: &str = "an HTTP error without a code";
+
+/// The kind of a connection's failure: of TLS, of the lookup of the name, of HTTP, or else of the
+/// first I/O error in the chain of sources.
+fn describe_network_error(error: &(dyn std::error::Error + 'static)) -> &'static str {
     use std::io::ErrorKind;
+
+    if let Some(kind) = find_tls_error(error).and_then(describe_tls_error) {
+        return kind;
+    }
 
     let mut next = Some(error);
     while let Some(error) = next {
+        // The type is private to the HTTP client.
+        if error.to_string().starts_with("dns error") {
+            return DNS_FAILED;
+        }
+        if let Some(hyper) = error.downcast_ref::<hyper::Error>()
+            && hyper.is_parse()
+        {
+            return NOT_HTTP;
+        }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             match io.kind() {
                 ErrorKind::ConnectionRefused => return "connection refused",
@@ -196,6 +296,43 @@ fn describe_io_error(error: &(dyn std::error::Error + 'static)) -> &'static str 
     "network error"
 }
 
+/// The error of TLS in the chain of sources: I/O errors hold it, but are not caused by it in the
+/// sense of `source`.
+fn find_tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        let held = error.downcast_ref::<std::io::Error>();
+        next = match held.and_then(std::io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn describe_tls_error(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::CertificateError as Certificate;
+
+    match error {
+        rustls::Error::InvalidMessage(_) => Some(NO_TLS),
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            Certificate::UnknownIssuer => Some(UNTRUSTED),
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                Some(WRONG_NAME)
+            }
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. } => Some(EXPIRED),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,8 +340,8 @@ mod tests {
     #[test]
     fn an_error_keeps_code_and_name_and_drops_what_it_quotes() {
         let text = "Code: 27. DB::Exception: Cannot parse input: expected '\\t' before: \
-            '203.0.113.9 (CANARY)': (at row 1). (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version \
-            26.7.2.1 (official build))";
+                    '203.0.113.9 (CANARY)': (at row 1). (CANNOT_PARSE_INPUT_ASSERTION_FAILED) \
+                    (version 26.7.2.1 (official build))";
         let error = error_during("an insert into daily")(Error::BadResponse(text.to_owned()));
         assert_eq!(
             error.to_string(),
@@ -230,8 +367,32 @@ mod tests {
         let error = error_during("x")(Error::Network(Box::new(refused)));
         assert_eq!(
             error.to_string(),
-            "ClickHouse could not be reached for x: connection refused"
+            "ClickHouse could not be reached for x: connection refused: is the server running, \
+             and is the port in store.url its HTTP port?"
         );
         assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_failure_of_tls_says_which() {
+        use rustls::CertificateError as Certificate;
+
+        let inside = |error: rustls::Error| {
+            let held = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            let outer = std::io::Error::other(held);
+            error_during("x")(Error::Network(Box::new(outer))).to_string()
+        };
+        for (error, says) in [
+            (Certificate::UnknownIssuer.into(), "store.ca_file"),
+            (Certificate::NotValidForName.into(), "another name"),
+            (Certificate::Expired.into(), "has expired"),
+            (
+                rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+                "not TLS",
+            ),
+        ] {
+            let text = inside(error);
+            assert!(text.contains(says), "{text}");
+        }
     }
 }

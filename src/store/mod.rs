@@ -20,6 +20,7 @@ mod platform;
 mod publication;
 mod published;
 mod registry;
+mod repair;
 mod retention;
 pub mod schema;
 mod site_reader;
@@ -122,6 +123,11 @@ impl StoreOptions {
             None => format!("{} in {}", self.database, self.data_dir.display()),
         }
     }
+
+    /// The server's URL, for people.
+    fn url_or_engine(&self) -> &str {
+        self.url.as_deref().unwrap_or("the embedded engine")
+    }
 }
 
 /// A connected store whose schema is up to date.
@@ -154,6 +160,7 @@ impl Store {
         let calls = StoreClient::new(client.with_database(&options.database));
         let client = calls.with_long_deadline();
 
+        repair::check_version(&calls, options.url_or_engine()).await?;
         TransferState::read_state(&calls, &options.database)
             .await?
             .check_usable()?;
@@ -167,6 +174,7 @@ impl Store {
             alone,
         )
         .await?;
+        repair::restore_missing_tables(&client, &options.database, cluster).await?;
         let (cluster, database) = (options.cluster.clone(), options.database.clone());
         Ok(Store {
             client,
@@ -226,6 +234,18 @@ impl Store {
     /// thresholds in `HAVING`, because rows of one key may be in several parts.
     pub fn raw_client(&self) -> &clickhouse::Client {
         self.client.raw_client()
+    }
+
+    /// Creates tables again that are gone and whose rows are in another one.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, ClickHouse rejects a statement, or what a table held is
+    /// lost.
+    pub async fn restore_missing_tables(&self) -> Result<(), StoreError> {
+        let _open = self.write_gate.read().await;
+        let cluster = self.cluster.as_deref();
+        repair::restore_missing_tables(&self.client, &self.database, cluster).await
     }
 
     /// The embedded engine; `None` with a server.

@@ -348,7 +348,10 @@ pub async fn apply_migrations(
         ),
         cluster,
     );
-    run_statement(&calls.with_database("default"), &create).await?;
+    // A user may lack the right to create databases where an administrator made this one.
+    if !has_database(calls, database).await? {
+        run_statement(&calls.with_database("default"), &create).await?;
+    }
     run_statement(
         client,
         &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0],
@@ -407,8 +410,55 @@ pub async fn apply_migrations(
     Ok(())
 }
 
+async fn has_database(calls: &StoreClient, database: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT toBool(count() > 0) FROM system.databases WHERE name = ?";
+    let query = calls.with_database("default").query(sql).bind(database);
+    query
+        .fetch_one()
+        .await
+        .map_err(error_during("looking for the database"))
+}
+
+/// The statements that create a table in its newest form: its last CREATE TABLE and what changed it
+/// later.
+pub(super) fn table_statements(table: &str, cluster: Option<&str>) -> Vec<String> {
+    let mut statements = Vec::new();
+    for migration in &MIGRATIONS {
+        for statement in split_statements(&render_sql(migration.sql, cluster)) {
+            let is_named = |before: &str| {
+                let rest = statement.strip_prefix(before);
+                rest.and_then(|rest| rest.split([' ', '\n']).next()) == Some(table)
+            };
+            if is_named("CREATE TABLE IF NOT EXISTS ") {
+                statements.clear();
+                statements.push(statement);
+            } else if is_named("ALTER TABLE ") {
+                statements.push(statement);
+            }
+        }
+    }
+    statements
+}
+
+/// The tables that the migrations leave behind, in order of their names.
+pub(super) fn table_names() -> Vec<String> {
+    let mut names: Vec<String> = MIGRATIONS
+        .iter()
+        .flat_map(|migration| split_statements(&render_sql(migration.sql, None)))
+        .filter_map(|statement| {
+            let rest = statement.strip_prefix("CREATE TABLE IF NOT EXISTS ")?;
+            rest.split(' ').next().map(str::to_owned)
+        })
+        // Dropped by the step in Rust that gave sites ids of 128 bits.
+        .filter(|name| name != "folds")
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// A unique name for a table that is filled and then renamed into place.
-fn side_table_name(table: &str) -> String {
+pub(super) fn side_table_name(table: &str) -> String {
     format!("{table}_side_{:016x}", random_u64())
 }
 
@@ -484,6 +534,29 @@ mod tests {
             assert!(
                 cluster.contains("ON CLUSTER `prod`") && cluster.contains("ENGINE = Replicated")
             );
+        }
+    }
+
+    #[test]
+    fn a_table_is_made_anew_in_its_newest_form() {
+        let activity = table_statements("activity", None);
+        assert_eq!(activity.len(), 2, "{activity:?}");
+        assert!(activity[0].contains("site UInt128") && activity[1].contains("window = 0"));
+        let shares = table_statements("shares", Some("prod"));
+        assert!(
+            shares[0].starts_with("CREATE") && shares.len() == 3,
+            "{shares:?}"
+        );
+        let names = table_names();
+        assert!(names.len() >= 20, "{names:?}");
+        for name in &names {
+            assert!(
+                table_statements(name, None)[0].starts_with("CREATE"),
+                "{name}"
+            );
+        }
+        for table in CountsTable::ALL {
+            assert!(names.iter().any(|name| name == table.name()));
         }
     }
 

@@ -145,6 +145,7 @@ impl TransferEnd {
             None => open_client(options).await?,
         };
         let client = StoreClient::new(client.with_database(&options.database));
+        super::repair::check_version(&client, options.url_or_engine()).await?;
         Ok(TransferEnd {
             client: client.with_long_deadline(),
             engine,
@@ -268,8 +269,8 @@ impl TransferEnd {
     pub async fn wait_for_writers(&self) -> Result<(), StoreError> {
         const STEP: &str = "waiting for running inserts";
 
-        let sql = "SELECT count() FROM system.processes WHERE current_database = ? \
-                   AND query_kind IN ('Insert', 'AsyncInsertFlush', 'Alter', 'Delete')";
+        let sql = "SELECT count() FROM system.processes WHERE current_database = ? AND query_kind \
+                   IN ('Insert', 'AsyncInsertFlush', 'Alter', 'Delete')";
         for _ in 0..MAX_POLLS {
             let query = self.client.query(sql).bind(&self.database);
             let running: u64 = query.fetch_one().await.map_err(error_during(STEP))?;
@@ -308,9 +309,9 @@ impl TransferEnd {
     /// Each partition's fingerprint: of its parts, so that a merge changes it too.
     async fn list_partitions(&self) -> Result<HashMap<PartitionName, String>, StoreError> {
         let sql = "SELECT p.table AS name, p.partition_id AS partition, \
-                   hex(groupBitXor(cityHash64(p.name, p.hash_of_all_files, p.rows))) AS fingerprint \
-                   FROM system.parts AS p WHERE p.database = ? AND p.active AND p.rows > 0 \
-                   GROUP BY p.table, p.partition_id";
+                   hex(groupBitXor(cityHash64(p.name, p.hash_of_all_files, p.rows))) AS \
+                   fingerprint FROM system.parts AS p WHERE p.database = ? AND p.active AND \
+                   p.rows > 0 GROUP BY p.table, p.partition_id";
         let query = self.client.query(sql).bind(&self.database);
         read_fingerprints(query, "listing partitions").await
     }

@@ -17,14 +17,15 @@ pub(super) const TRANSFERS_TABLE: &str = "transfers";
 /// The table of partitions that were copied, in the target of a move that is not complete.
 pub(super) const COPIED_TABLE: &str = "transferred_partitions";
 
-const CREATE_TRANSFERS: &str = "CREATE TABLE IF NOT EXISTS transfers (\
-     revision UInt64, state LowCardinality(String), other String, place String, at DateTime('UTC') DEFAULT now('UTC')\
-     ) ENGINE = MergeTree ORDER BY revision SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+const CREATE_TRANSFERS: &str = "CREATE TABLE IF NOT EXISTS transfers (revision UInt64, state \
+                                LowCardinality(String), other String, place String, at \
+                                DateTime('UTC') DEFAULT now('UTC')) ENGINE = MergeTree ORDER BY \
+                                revision SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
-const CREATE_COPIED: &str = "CREATE TABLE IF NOT EXISTS transferred_partitions (\
-     name String, partition String, fingerprint String, revision UInt64\
-     ) ENGINE = ReplacingMergeTree(revision) ORDER BY (name, partition) \
-     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+const CREATE_COPIED: &str = "CREATE TABLE IF NOT EXISTS transferred_partitions (name String, \
+                             partition String, fingerprint String, revision UInt64) ENGINE = \
+                             ReplacingMergeTree(revision) ORDER BY (name, partition) SETTINGS \
+                             fsync_after_insert = 1, fsync_part_directory = 1";
 
 const STEP: &str = "reading whether the tables were moved";
 const CHANGE_STEP: &str = "recording that the tables are moved";
@@ -61,7 +62,8 @@ impl TransferState {
     ) -> Result<TransferState, StoreError> {
         // The database may not exist, so the request must not name it.
         let system = client.with_database("default");
-        let sql = "SELECT toBool(count() > 0) FROM system.tables WHERE database = ? AND name = 'transfers'";
+        let sql = "SELECT toBool(count() > 0) FROM system.tables WHERE database = ? AND name = \
+                   'transfers'";
         let query = system.query(sql).bind(database);
         let exists: bool = query.fetch_one().await.map_err(error_during(STEP))?;
         if !exists {
@@ -104,8 +106,8 @@ impl TransferState {
             TransferState::Received { other, place } => ("received", &**other, &**place),
             TransferState::Moved { other, place } => ("moved", &**other, &**place),
         };
-        let sql = "INSERT INTO transfers (revision, state, other, place) \
-                   SELECT (SELECT max(revision) FROM transfers) + 1, ?, ?, ?";
+        let sql = "INSERT INTO transfers (revision, state, other, place) SELECT (SELECT \
+                   max(revision) FROM transfers) + 1, ?, ?, ?";
         let query = client.query(sql).bind(state).bind(other).bind(place);
         let query = query.with_setting("async_insert", "0");
         query.execute().await.map_err(error_during(CHANGE_STEP))

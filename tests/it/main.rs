@@ -52,6 +52,7 @@ mod segments;
 mod signals;
 mod skew;
 mod steady;
+mod store_errors;
 mod support;
 mod tls;
 mod traffic;

@@ -140,12 +140,24 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let server = Server::start_with(SITES, &settings);
         until(|| door.counts().1 > refused, "a handshake is broken off");
+        let says = "TLS refused, the certificate is of no trusted authority: name the authority's certificate in store.ca_file";
+        until(|| server.log().contains(says), "the log says why");
         assert_eq!(
             hit(&mut server.client(), &view("/u/mia"), &[]).status,
             202,
             "hits do not wait for the store"
         );
         assert_eq!(door.counts().0, entered);
+    }
+
+    // TLS where there is none, and the other way round.
+    let plain = engine.url().replacen("http://", "https://", 1);
+    for (url, says) in [
+        (plain, "TLS refused, the answer is not TLS"),
+        (format!("http://{}", door.address), "could not be reached"),
+    ] {
+        let server = Server::start_with(SITES, &[&format!("store.url={url}")]);
+        until(|| server.log().contains(says), says);
     }
     assert_eq!(
         engine

@@ -549,7 +549,7 @@ pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
     let error = store.insert_new_segment("c-1-1", &sums).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE"
+        "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE: a table is gone"
     );
     assert_eq!((error.error_code(), error.is_retryable()), (Some(60), true));
 

@@ -29,13 +29,18 @@ impl Engine {
 
     /// The answer to a statement on the collector's database.
     pub fn sql(&self, statement: &str) -> String {
+        self.sql_in("footfall", statement)
+    }
+
+    /// The answer to a statement on another database.
+    pub fn sql_in(&self, database: &str, statement: &str) -> String {
         let host = self.port.address().to_string();
         let mut client =
             Client::connect(self.port.address()).expect("the engine takes connections");
-        let target = "/?database=footfall";
+        let target = format!("/?database={database}");
         let answer = client.ask(
             "POST",
-            target,
+            &target,
             &[("Host", &host)],
             Body::Sized(statement.as_bytes()),
         );

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 const USERS: &str = "<clickhouse><profiles><default>\
     <max_memory_usage>536870912</max_memory_usage><implicit_select>0</implicit_select>\
     </default></profiles><users><default><no_password/><networks><ip>127.0.0.1</ip></networks>\
-    <profile>default</profile><quota>default</quota></default></users><quotas><default></default></quotas></clickhouse>";
+    <profile>default</profile><quota>default</quota></default>\
+    <reader><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>\
+    <grants><query>GRANT SELECT ON *.*</query></grants></reader></users><quotas><default></default></quotas></clickhouse>";
 
 /// Starts it with more variables in its environment, and waits until it listens. It runs until the
 /// child's standard input is closed.
