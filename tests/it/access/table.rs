@@ -135,6 +135,7 @@ const TABLE: &[Row] = &[
     ("POST /{under:.+}/ff/count", "?p=/", 200, PUBLIC),
     ("POST /test/flush", "", 200, PUBLIC),
     ("POST /test/publish", "", 200, PUBLIC),
+    ("POST /test/retention", "", 200, PUBLIC),
     ("GET /test/routes", "", 200, PUBLIC),
 
     // For every caller: these need the platform's token and a grant, a valid token, or the right
