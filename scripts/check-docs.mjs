@@ -95,8 +95,8 @@ for (const [name, file, type] of enums) {
     continue;
   }
   const body = read(file).match(new RegExp(`enum ${type} \\{([^}]*)\\}`))?.[1] ?? "";
-  const actual = [...body.matchAll(/(\w+) = (\d+),/g)].map(
-    ([, variant, number]) => `${number} ${variant.toLowerCase()}`,
+  const actual = [...body.matchAll(/(\w+) = "[^"]*",/g)].map(
+    ([, variant], number) => `${number} ${variant.toLowerCase()}`,
   );
   const documented = (numbers.get(name) ?? "")
     .split(", ")
@@ -115,7 +115,7 @@ for (const [name, file, type] of enums) {
 
 // Counters: their number and their order.
 const counters = [
-  ...read("src/event/counts.rs").matchAll(/^ {12}CounterKind::\w+ => "(\w+)"/gm),
+  ...read("src/event/counts.rs").matchAll(/^ {8}\w+ = "(\w+)",/gm),
 ].map(([, name]) => name);
 if (numbers.get("counter") !== counters.map((name, at) => `${at} ${name}`).join(", "))
   problems.push(`${FORMATS}: counters are ${counters.join(", ")}`);

@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 
-/// The largest difference, in milliseconds, that is adopted at once. Network time synchronisation
-/// stays below it.
-const MAX_DRIFT_MILLIS: Millis = 2_000;
+/// The largest difference that is adopted at once. Network time synchronisation stays below it.
+const MAX_DRIFT: TimeSpan = TimeSpan::from_secs(2);
 
 /// How long a larger difference must persist before it is adopted.
 const SETTLING_TIME: Duration = Duration::from_secs(5 * 60);
@@ -64,15 +63,15 @@ impl Clock {
         if let Clock::Steady(steady) = self {
             match steady.compare_with_system(system_now(), Instant::now()) {
                 ClockComparison::Unchanged => {}
-                ClockComparison::Jumped(millis) => tracing::warn!(
-                    seconds = millis / 1000,
+                ClockComparison::Jumped(ahead) => tracing::warn!(
+                    seconds = ahead.as_secs(),
                     "the system's clock jumped; hits are counted by the former time, until the \
                      jump has persisted for five minutes"
                 ),
                 ClockComparison::Recovered => tracing::info!("the system's clock is right again"),
-                ClockComparison::Adopted(millis) => {
+                ClockComparison::Adopted(ahead) => {
                     tracing::warn!(
-                        seconds = millis / 1000,
+                        seconds = ahead.as_secs(),
                         "the jump of the system's clock has persisted for five minutes and is \
                          adopted"
                     );
@@ -81,12 +80,14 @@ impl Clock {
         }
     }
 
-    /// By how many milliseconds the system's clock is ahead of this one, because it jumped and the
-    /// jump is not yet adopted. Negative if it is behind.
-    pub fn ahead_millis(&self) -> Millis {
+    /// How far the system's clock is ahead of this one, because it jumped and the jump is not yet
+    /// adopted. Negative if it is behind.
+    pub fn time_ahead(&self) -> TimeSpan {
         match self {
-            Clock::Steady(steady) => steady.ahead_millis.load(Ordering::Relaxed),
-            Clock::System | Clock::Test(_) => 0,
+            Clock::Steady(steady) => {
+                TimeSpan::from_millis(steady.ahead_millis.load(Ordering::Relaxed))
+            }
+            Clock::System | Clock::Test(_) => TimeSpan::ZERO,
         }
     }
 
@@ -130,18 +131,17 @@ pub struct SteadyClock {
     /// The time at `begun`, in milliseconds since the Unix epoch.
     base_millis: AtomicI64,
     ahead_millis: AtomicI64,
-    /// A jump that is not yet adopted: when it was seen, and by how many milliseconds the system's
-    /// clock is ahead.
-    pending_jump: Mutex<Option<(Instant, Millis)>>,
+    /// A jump that is not yet adopted: when it was seen, and how far the system's clock is ahead.
+    pending_jump: Mutex<Option<(Instant, TimeSpan)>>,
 }
 
 /// The result of comparing the clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ClockComparison {
     Unchanged,
-    Jumped(Millis),
+    Jumped(TimeSpan),
     Recovered,
-    Adopted(Millis),
+    Adopted(TimeSpan),
 }
 
 impl SteadyClock {
@@ -167,12 +167,12 @@ impl SteadyClock {
     }
 
     fn compare_with_system(&self, system: Millis, now: Instant) -> ClockComparison {
-        let ahead = system.saturating_sub(self.time_at(now));
+        let ahead = TimeSpan::between(self.time_at(now), system);
         let mut jump = self
             .pending_jump
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if ahead.abs() <= MAX_DRIFT_MILLIS {
+        if ahead.abs() <= MAX_DRIFT {
             self.adopt_system_time(ahead);
             return if jump.take().is_some() {
                 ClockComparison::Recovered
@@ -181,9 +181,10 @@ impl SteadyClock {
             };
         }
 
-        self.ahead_millis.store(ahead, Ordering::Relaxed);
+        self.ahead_millis
+            .store(ahead.as_millis(), Ordering::Relaxed);
         match *jump {
-            Some((since, by)) if (ahead - by).abs() <= MAX_DRIFT_MILLIS => {
+            Some((since, by)) if (ahead - by).abs() <= MAX_DRIFT => {
                 if now.saturating_duration_since(since) < SETTLING_TIME {
                     return ClockComparison::Unchanged;
                 }
@@ -199,8 +200,9 @@ impl SteadyClock {
         }
     }
 
-    fn adopt_system_time(&self, ahead: Millis) {
-        self.base_millis.fetch_add(ahead, Ordering::Relaxed);
+    fn adopt_system_time(&self, ahead: TimeSpan) {
+        self.base_millis
+            .fetch_add(ahead.as_millis(), Ordering::Relaxed);
         self.ahead_millis.store(0, Ordering::Relaxed);
     }
 }
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     const START: Millis = 1_773_144_000_000;
-    const TWO_DAYS: Millis = 2 * 86_400_000;
+    const TWO_DAYS: TimeSpan = TimeSpan::from_secs(2 * 86_400);
 
     fn at(start: Instant, secs: u64) -> Instant {
         start + Duration::from_secs(secs)
@@ -236,7 +238,10 @@ mod tests {
                 START + secs as Millis * 1000
             );
         }
-        assert_eq!(steady.ahead_millis.load(Ordering::Relaxed), TWO_DAYS);
+        assert_eq!(
+            steady.ahead_millis.load(Ordering::Relaxed),
+            TWO_DAYS.as_millis()
+        );
         assert_eq!(
             steady.compare_with_system(START + 21_000, at(start, 21)),
             ClockComparison::Recovered
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_right_is_followed_after_a_second_look() {
-        for by in [TWO_DAYS, -TWO_DAYS] {
+        for by in [TWO_DAYS, -1 * TWO_DAYS] {
             let start = Instant::now();
             let steady = SteadyClock::new(START, start);
             let look = |secs: u64| {
@@ -275,7 +280,7 @@ mod tests {
         let steady = SteadyClock::new(START, start);
         for minute in 0..100 {
             let system =
-                START + TWO_DAYS * (1 + Millis::from(minute as u8 % 2)) + minute as Millis * 60_000;
+                START + (1 + i64::from(minute as u8 % 2)) * TWO_DAYS + minute as i64 * 60_000;
             assert!(matches!(
                 steady.compare_with_system(system, at(start, minute * 60)),
                 ClockComparison::Jumped(_)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::clock::{Clock, MIN_CLOCK_MILLIS};
 use crate::config;
 use crate::flush::{RetentionStats, SegmentBacklog, StoreSlot};
@@ -37,7 +37,9 @@ const STORE_ANSWERS: Millis = Millis::MIN;
 /// The result of one check.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
 pub struct HealthCheck {
+    /// Name of the check, stable.
     pub name: &'static str,
+    /// Whether it passed.
     pub ok: bool,
     /// Stable, for alerts.
     pub code: &'static str,
@@ -56,14 +58,21 @@ impl HealthCheck {
 
 /// What the checks read.
 pub struct HealthSources {
+    /// The collector's clock.
     pub clock: Clock,
+    /// The journal that counts are written to.
     pub journal: Journal,
+    /// The keys of the current days.
     pub day_keys: Arc<DayKeys>,
+    /// The store, once it is open.
     pub store: StoreSlot,
+    /// The publisher's counters.
     pub publisher_stats: Arc<publisher::PublisherStats>,
+    /// What retention has done.
     pub retention_stats: Arc<RetentionStats>,
 }
 
+/// Runs the checks of liveness and readiness.
 pub struct HealthMonitor {
     sources: HealthSources,
     bounds: HealthBounds,
@@ -76,6 +85,7 @@ pub struct HealthMonitor {
 }
 
 impl HealthMonitor {
+    /// A monitor that takes the store for unavailable until its first answer.
     pub fn new(config: &config::HealthConfig, parts: HealthSources) -> HealthMonitor {
         HealthMonitor {
             away_since: AtomicI64::new(parts.clock.now()),
@@ -96,6 +106,7 @@ impl HealthMonitor {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// Whether [`HealthMonitor::start_draining`] was called.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
@@ -121,7 +132,7 @@ impl HealthMonitor {
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
             publication_overdue_secs: self.sources.publisher_stats.overdue_secs(now),
             retention_overdue_secs: self.sources.retention_stats.overdue_secs(now),
-            clock_ahead: self.sources.clock.ahead_millis(),
+            clock_ahead: self.sources.clock.time_ahead(),
             now,
         };
         evaluate_checks(&facts, &self.bounds)
@@ -213,8 +224,8 @@ struct HealthInputs {
     overdue_secs: u64,
     publication_overdue_secs: u64,
     retention_overdue_secs: u64,
-    /// Milliseconds by which the system's clock is ahead after a jump.
-    clock_ahead: Millis,
+    /// How far the system's clock is ahead after a jump.
+    clock_ahead: TimeSpan,
     now: Millis,
 }
 
@@ -236,7 +247,7 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
     ]);
     let clock = first(&[
         (facts.now < MIN_CLOCK_MILLIS, "clock_not_set"),
-        (facts.clock_ahead != 0, "clock_jumped"),
+        (facts.clock_ahead != TimeSpan::ZERO, "clock_jumped"),
     ]);
     let reach = if facts.away_secs.is_some() {
         "unavailable_within_bound"
@@ -293,7 +304,7 @@ mod tests {
             overdue_secs: 0,
             publication_overdue_secs: 0,
             retention_overdue_secs: 0,
-            clock_ahead: 0,
+            clock_ahead: TimeSpan::ZERO,
             now: MIN_CLOCK_MILLIS,
         }
     }
@@ -377,7 +388,7 @@ mod tests {
                 "retention_overdue",
             ),
             (
-                |facts| facts.clock_ahead = -2_001,
+                |facts| facts.clock_ahead = TimeSpan::from_millis(-2_001),
                 "clock",
                 false,
                 "clock_jumped",

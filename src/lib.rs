@@ -10,7 +10,13 @@
 //! has no field for either. Modules are declared below by layer, the lowest first, and use only
 //! those declared before them. docs/understand/ARCHITECTURE.md describes the rest.
 
-// Foundations: memory, files, encodings, random bytes, what must not be printed, time.
+#![warn(missing_docs)]
+
+// Foundations: closed lists, memory, files, encodings, random bytes, what must not be printed,
+// time.
+#[macro_use]
+mod string_enum;
+
 pub mod budget;
 mod disk;
 pub mod hex;

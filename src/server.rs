@@ -570,11 +570,7 @@ fn log_declared_rules(config: &Config) {
         .iter()
         .filter(|rule| !rule.declared.is_empty())
     {
-        let products: Vec<&str> = rule
-            .accept
-            .iter()
-            .map(|dialect| <&str>::from(*dialect))
-            .collect();
+        let products: Vec<&str> = rule.accept.iter().map(|dialect| dialect.name()).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent \
             cookie, as declared by the operator");

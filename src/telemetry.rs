@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::config::{LogConfig, LogFormat};
 use crate::consent::DropCounters;
 use crate::event::DropReason;
@@ -319,9 +319,9 @@ pub struct AccessCounts {
 pub struct ClockReadings {
     /// The collector's time, to be compared with modification times of files.
     pub file_time: std::time::SystemTime,
-    /// Milliseconds by which the system clock is ahead of the collector's; negative where it is
-    /// behind.
-    pub ahead_millis: i64,
+    /// How far the system clock is ahead of the collector's; negative where it is behind.
+    pub ahead: TimeSpan,
+    /// The collector's time.
     pub now: Millis,
 }
 
@@ -434,7 +434,7 @@ impl MetricsRenderer {
                     (_, None) => {}
                 }
             }
-            metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead_millis as f64 / 1000.0);
+            metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead.as_millis() as f64 / 1000.0);
             for (reason, total) in DropReason::ALL.into_iter().zip(self.drop_counters.totals()) {
                 metrics::counter!("footfall_drops_total", "reason" => reason.name())
                     .absolute(total);

@@ -5,42 +5,21 @@ use super::permissions::Principal;
 use super::secret::random_id;
 use crate::calendar::Millis;
 
-/// An action that is recorded in the audit log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuditAction {
-    SignIn,
-    SignOut,
-    PutSite,
-    RemoveSite,
-    PutAlias,
-    RemoveAlias,
-    MakeToken,
-    RevokeToken,
-    MakeShare,
-    RevokeShare,
-    VoidMoney,
-    EraseSite,
-}
-
-impl AuditAction {
-    /// The name in the log and in the API. It is stored, so it must not change.
-    pub const fn name(self) -> &'static str {
-        match self {
-            AuditAction::SignIn => "sign_in",
-            AuditAction::SignOut => "sign_out",
-            AuditAction::PutSite => "put_site",
-            AuditAction::RemoveSite => "remove_site",
-
-            AuditAction::PutAlias => "put_alias",
-            AuditAction::RemoveAlias => "remove_alias",
-            AuditAction::MakeToken => "make_token",
-            AuditAction::RevokeToken => "revoke_token",
-            AuditAction::MakeShare => "make_share",
-            AuditAction::RevokeShare => "revoke_share",
-
-            AuditAction::VoidMoney => "void_money",
-            AuditAction::EraseSite => "erase_site",
-        }
+string_enum! {
+    /// An action that is recorded in the audit log.
+    pub enum AuditAction {
+        SignIn = "sign_in",
+        SignOut = "sign_out",
+        PutSite = "put_site",
+        RemoveSite = "remove_site",
+        PutAlias = "put_alias",
+        RemoveAlias = "remove_alias",
+        MakeToken = "make_token",
+        RevokeToken = "revoke_token",
+        MakeShare = "make_share",
+        RevokeShare = "revoke_share",
+        VoidMoney = "void_money",
+        EraseSite = "erase_site",
     }
 }
 

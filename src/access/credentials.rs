@@ -15,43 +15,17 @@ const TOKEN_PREFIX: &str = "ff_";
 const MAX_SHARE_LINKS: usize = 200;
 const SHARE_LIMIT_DAYS: i32 = 30;
 
-/// What a token may be used for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenScope {
-    /// Read reports.
-    Read,
-    /// Change sites and share links.
-    Manage,
-    /// Sign mails and read their results.
-    Mail,
-    /// Read the views of the BI port.
-    Bi,
-}
-
-impl TokenScope {
-    /// All scopes, in the order they are listed to users.
-    pub const ALL: [TokenScope; 4] = [
-        TokenScope::Read,
-        TokenScope::Manage,
-        TokenScope::Mail,
-        TokenScope::Bi,
-    ];
-
-    /// The name in the API and in the tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            TokenScope::Read => "read",
-            TokenScope::Manage => "manage",
-            TokenScope::Mail => "mail",
-            TokenScope::Bi => "bi",
-        }
-    }
-
-    /// The scope with this name; `None` if there is none.
-    pub fn from_name(name: &str) -> Option<TokenScope> {
-        TokenScope::ALL
-            .into_iter()
-            .find(|scope| scope.name() == name)
+string_enum! {
+    /// What a token may be used for, in the order the scopes are listed to users.
+    pub enum TokenScope {
+        /// Read reports.
+        Read = "read",
+        /// Change sites and share links.
+        Manage = "manage",
+        /// Sign mails and read their results.
+        Mail = "mail",
+        /// Read the views of the BI port.
+        Bi = "bi",
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::permissions::Principal;
 use super::secret::{SecretBytes, constant_time_eq};
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::random::random_bytes;
 
 /// The secret in a session's cookie.
@@ -19,8 +19,8 @@ pub type SessionId = SecretBytes<32>;
 pub struct SessionTable {
     key: [u8; 32],
     csrf_key: [u8; 32],
-    max_idle: Millis,
-    max_age: Millis,
+    max_idle: TimeSpan,
+    max_age: TimeSpan,
     max_sessions: usize,
     sessions: Mutex<HashMap<[u8; 32], Session>>,
 }
@@ -32,15 +32,14 @@ struct Session {
 }
 
 impl SessionTable {
-    /// `idle` and `longest` are the maximum idle time and the maximum age in milliseconds; `most`
-    /// is the maximum number of sessions.
-    pub fn new(idle: Millis, longest: Millis, most: usize) -> SessionTable {
+    /// Sessions end when they were idle for `max_idle`, and at the age of `max_age`.
+    pub fn new(max_idle: TimeSpan, max_age: TimeSpan, max_sessions: usize) -> SessionTable {
         SessionTable {
             key: random_bytes(),
             csrf_key: random_bytes(),
-            max_idle: idle,
-            max_age: longest,
-            max_sessions: most,
+            max_idle,
+            max_age,
+            max_sessions,
             sessions: Mutex::default(),
         }
     }
@@ -114,7 +113,7 @@ impl SessionTable {
     }
 
     fn is_alive(&self, session: &Session, now: Millis) -> bool {
-        now - session.last_used < self.max_idle && now - session.began < self.max_age
+        now < session.last_used + self.max_idle && now < session.began + self.max_age
     }
 
     /// The key of a session in memory. It cannot be turned back into a cookie.
@@ -140,7 +139,11 @@ mod tests {
 
     #[test]
     fn a_session_ends_when_it_is_idle_or_old_or_closed() {
-        let sessions = SessionTable::new(IDLE, LONGEST, 10);
+        let sessions = SessionTable::new(
+            TimeSpan::from_millis(IDLE),
+            TimeSpan::from_millis(LONGEST),
+            10,
+        );
         let idle = sessions.start_session(Principal::Operator, 0);
         assert!(lives(&sessions, &idle, IDLE - 1));
         assert!(lives(&sessions, &idle, 2 * IDLE - 2));
@@ -163,7 +166,11 @@ mod tests {
 
     #[test]
     fn with_no_room_left_the_quietest_goes() {
-        let sessions = SessionTable::new(IDLE, LONGEST, 3);
+        let sessions = SessionTable::new(
+            TimeSpan::from_millis(IDLE),
+            TimeSpan::from_millis(LONGEST),
+            3,
+        );
         let ids: Vec<SessionId> = (0..3)
             .map(|at| sessions.start_session(Principal::Operator, at))
             .collect();
@@ -175,7 +182,11 @@ mod tests {
 
     #[test]
     fn each_session_has_a_csrf_token_of_its_own() {
-        let sessions = SessionTable::new(IDLE, LONGEST, 3);
+        let sessions = SessionTable::new(
+            TimeSpan::from_millis(IDLE),
+            TimeSpan::from_millis(LONGEST),
+            3,
+        );
         let (one, two) = (
             sessions.start_session(Principal::Operator, 0),
             sessions.start_session(Principal::Operator, 0),

@@ -8,7 +8,7 @@ use super::duplicates::DuplicateFilter;
 use super::interner::TextScope;
 use super::limits::{AggregatorLimits, OverflowCounts};
 use super::row_writer::{RowWriter, intern_visit_values, push_closed_visit};
-use crate::calendar::{GRACE_MILLIS, Millis};
+use crate::calendar::{GRACE_PERIOD, Millis};
 use crate::event::{HitKind, SiteId, Subject};
 use crate::pseudonym::{Event, MailEvent};
 use crate::visits::{OpenerStatus, VisitEstimate, VisitHit, VisitLookup};
@@ -20,7 +20,9 @@ const MAX_CLOSED_VISITS_PER_BATCH: usize = 1_500;
 
 /// An event to be counted: a hit of a site, or an open or click of a mail.
 pub enum CountedEvent {
+    /// A hit of a site.
     Hit(Event),
+    /// An open or click of a mail.
     Mail(MailEvent),
 }
 
@@ -195,14 +197,14 @@ impl Aggregator {
     pub fn close_expired(&mut self, now: Millis) -> bool {
         let mut more = false;
         for number in self.day_states.day_slots() {
-            let over = now >= self.day_states[number].span.end + GRACE_MILLIS;
+            let over = now >= self.day_states[number].span.end + GRACE_PERIOD;
             let left = MAX_CLOSED_VISITS_PER_BATCH
                 .saturating_sub(self.batch.row_count() / 3)
                 .max(1);
             let book_has_more = if over {
                 self.close_open_visits(number, left)
             } else {
-                self.close_idle_visits(number, now - GRACE_MILLIS, left)
+                self.close_idle_visits(number, now - GRACE_PERIOD, left)
             };
             // The rows of a closed day are still in the open batch, so its state is dropped with
             // the next call.

@@ -6,10 +6,10 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::event::SiteId;
 
-const GENERATION_MILLIS: Millis = 60_000;
+const GENERATION: TimeSpan = TimeSpan::from_secs(60);
 
 pub(super) struct DuplicateFilter {
     generations: [HashSet<u64, RandomState>; 3],
@@ -56,11 +56,11 @@ impl DuplicateFilter {
     }
 
     fn rotate_generations(&mut self, at: Millis) {
-        let passed = at.saturating_sub(self.newest_start);
-        if passed < GENERATION_MILLIS {
+        let passed = TimeSpan::between(self.newest_start, at);
+        if passed < GENERATION {
             return;
         }
-        if passed >= 3 * GENERATION_MILLIS {
+        if passed >= 3 * GENERATION {
             self.generations
                 .iter_mut()
                 .for_each(|generation| *generation = HashSet::default());
@@ -68,10 +68,10 @@ impl DuplicateFilter {
             return;
         }
         // Steps of whole minutes, so that an id is kept for at least two minutes.
-        for _ in 0..passed / GENERATION_MILLIS {
+        for _ in 0..passed.as_millis() / GENERATION.as_millis() {
             self.generations.rotate_right(1);
             self.generations[0] = HashSet::default();
-            self.newest_start += GENERATION_MILLIS;
+            self.newest_start += GENERATION;
         }
     }
 }

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums, platform_rows};
 use super::string_id::StringId;
-use crate::calendar::{Day, DaySpan, GRACE_MILLIS, Millis};
+use crate::calendar::{Day, DaySpan, GRACE_PERIOD, Millis};
 use crate::event::{Dimension, OTHER_VALUE, SiteId, Subject};
 
 /// Zone of the platform's days, and of rows without a zone, as a former version wrote them.
@@ -302,11 +302,8 @@ impl HeldAttributes {
         }
         // The zone is unknown if its text was lost; no further hits can arrive for it.
         let end = DaySpan::end_of_day(&self.strings[zone.0 as usize], day);
-        self.day_ends.push((
-            zone,
-            day,
-            end.map_or(Millis::MIN, |end| end.saturating_add(GRACE_MILLIS)),
-        ));
+        self.day_ends
+            .push((zone, day, end.map_or(Millis::MIN, |end| end + GRACE_PERIOD)));
     }
 
     /// Assigns the next string id to a text.

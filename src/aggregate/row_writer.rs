@@ -12,9 +12,7 @@ use super::sums::HourlyKey;
 use crate::event::CounterKind::{
     Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter,
 };
-use crate::event::{
-    CounterValues, Dimension, HitDetail, HitKind, SiteId, Subject, over_limit_code,
-};
+use crate::event::{CounterValues, Dimension, HitDetail, HitKind, Money, SiteId, Subject};
 use crate::pseudonym::Event;
 use crate::visits::{ClosedVisit, VisitUpdate, VisitValues};
 
@@ -93,8 +91,8 @@ impl RowWriter<'_> {
         }
 
         let booked = match event.detail {
-            HitDetail::Money(minor, currency) => Some((minor, currency)),
-            HitDetail::MoneyOverLimit(currency) => Some((0, over_limit_code(currency))),
+            HitDetail::Money(Money { minor, currency }) => Some((minor, currency.as_bytes())),
+            HitDetail::MoneyOverLimit(currency) => Some((0, currency.over_limit_key())),
             _ => None,
         };
         if let Some((minor, currency)) = booked {

@@ -4,11 +4,12 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-/// An instant as milliseconds since the Unix epoch, or a length of time in milliseconds.
+/// An instant, as milliseconds since the Unix epoch. A length of time is a
+/// [`TimeSpan`](super::TimeSpan).
 pub type Millis = i64;
 
-/// The length of a day in UTC.
-const DAY_MILLIS: Millis = 86_400_000;
+/// Milliseconds of a day in UTC.
+const DAY_MILLIS: i64 = 86_400_000;
 
 /// A calendar day in a site's time zone, as days since 1970-01-01 (ClickHouse's `Date`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::day::{Day, Millis};
+use super::time_span::TimeSpan;
 use super::zone_table::ZoneId;
 
 /// How long the key of a day, its visitors and its open visits stay in memory after its end, and a
 /// visit after its last hit, for hits that are on their way. At most 60 s are promised for keys.
-pub const GRACE_MILLIS: Millis = 5_000;
+pub const GRACE_PERIOD: TimeSpan = TimeSpan::from_secs(5);
 
 /// A calendar day of a time zone as a span of time, 23 to 25 hours long, and the UTC offsets in
 /// force during it.
@@ -24,9 +25,8 @@ pub struct DaySpan {
     pub start: Millis,
     /// First instant of the next day.
     pub end: Millis,
-    /// (From, offset) in milliseconds: each offset from UTC holds from that instant on. The first
-    /// starts with the day.
-    offsets: Vec<(Millis, Millis)>,
+    /// Each offset from UTC, and the instant from which on it holds. The first starts with the day.
+    offsets: Vec<(Millis, TimeSpan)>,
 }
 
 impl DaySpan {
@@ -43,14 +43,14 @@ impl DaySpan {
         let start = midnight(date);
         let end = date.tomorrow().map_or(Millis::MAX, midnight);
         let begin = Timestamp::from_millisecond(start).unwrap_or(at);
-        let mut offsets = vec![(start, offset_millis(tz.to_offset(begin)))];
+        let mut offsets = vec![(start, offset_span(tz.to_offset(begin)))];
         for change in tz
             .following(begin)
             .take_while(|change| change.timestamp().as_millisecond() < end)
         {
             offsets.push((
                 change.timestamp().as_millisecond(),
-                offset_millis(change.offset()),
+                offset_span(change.offset()),
             ));
         }
         // Dates outside the range of ClickHouse's `Date` (before 1970, after 2149) are clamped to
@@ -94,14 +94,14 @@ impl DaySpan {
             .iter()
             .rev()
             .find(|(from, _)| *from <= at)
-            .map_or(0, |(_, offset)| *offset);
+            .map_or(TimeSpan::ZERO, |(_, offset)| *offset);
         let hour = (at + offset).div_euclid(3_600_000) * 3_600_000 - offset;
         u32::try_from(hour / 1000).unwrap_or(0)
     }
 }
 
-fn offset_millis(offset: jiff::tz::Offset) -> Millis {
-    Millis::from(offset.seconds()) * 1000
+fn offset_span(offset: jiff::tz::Offset) -> TimeSpan {
+    TimeSpan::from_millis(i64::from(offset.seconds()) * 1000)
 }
 
 #[cfg(test)]

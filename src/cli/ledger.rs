@@ -25,6 +25,7 @@ use crate::ledger::{self, LedgerError, LedgerOptions, PublicKey, RecordFilter, T
 pub enum LedgerSubcommand {
     /// Verify every record, and every checkpoint in the ledger's folder.
     Verify {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// A checkpoint from elsewhere to verify as well. Can be given several times.
@@ -36,6 +37,7 @@ pub enum LedgerSubcommand {
     },
     /// Print the records of one consent id.
     Show {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// 32 hex digits, from the consent cookie or a receipt.
@@ -44,6 +46,7 @@ pub enum LedgerSubcommand {
     },
     /// Print the records of a range of days, or all.
     Export {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// The first day, inclusive, in UTC.
@@ -56,6 +59,7 @@ pub enum LedgerSubcommand {
     /// Sign the current state of the ledger, and print the file of the checkpoint and the public
     /// key that verifies it.
     Checkpoint {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
     },
@@ -65,6 +69,7 @@ pub enum LedgerSubcommand {
     /// Drop the records before a day; the rest can still be verified. The collector must be
     /// stopped.
     Cut {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// The first day to keep, in UTC.
@@ -79,6 +84,7 @@ pub enum ReceiptSubcommand {
     /// Verify that a receipt was issued by this ledger and not changed, and print its content.
     /// Needs neither ledger nor configuration.
     Verify {
+        /// The receipt.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The key that `checkpoint` printed.
@@ -264,7 +270,7 @@ fn verify_receipt(
         };
         print_or_exit!(
             "{:<12} record {}, {}, leaves granted: {granted}",
-            act.act.as_str(),
+            act.act.name(),
             act.seq,
             act.at
         );

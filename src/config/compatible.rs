@@ -18,7 +18,6 @@ const MIN_TOKEN_BYTES: usize = 16;
 
 string_enum! {
     /// The product whose tracker sends the hits.
-    #[derive(Hash)]
     pub enum TrackerDialect {
         Plausible = "plausible",
         Umami = "umami",

@@ -6,9 +6,6 @@
 //! where it was written, the key, and what is accepted. All errors are reported at once, and
 //! nothing starts with an invalid configuration.
 
-#[macro_use]
-mod string_enum;
-
 mod access;
 mod bi_port;
 mod builtin;

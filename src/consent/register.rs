@@ -112,11 +112,7 @@ impl ConsentRegister {
             before.effective_date.to_string(),
             self.effective_date.to_string(),
         );
-        changed(
-            "ui",
-            <&str>::from(before.ui).to_owned(),
-            <&str>::from(self.ui).to_owned(),
-        );
+        changed("ui", before.ui.name().to_owned(), self.ui.name().to_owned());
         changed("tiers", before.tiers.join(", "), self.tiers.join(", "));
         changed("inert", before.inert.join(", "), self.inert.join(", "));
 

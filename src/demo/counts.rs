@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::ensure;
-use jiff::civil::Date;
 
 use super::creators::CREATORS;
 use super::request::{RequestPurpose, SimulatedHitKind, SimulatedRequest, VisitStart};
 use super::visitors::VisitorChoice;
+use crate::calendar::DateRange;
 
 #[derive(Default)]
 pub(super) struct SentCounts {
@@ -88,8 +88,8 @@ fn read_metric(metrics: &str, name: &str) -> u64 {
 /// The summary that is printed after the past is simulated.
 pub struct DemoSummary {
     pub(super) counts: SentCounts,
-    /// The first and the last day of the first creator, both inclusive.
-    pub(super) days: (Date, Date),
+    /// The days of the first creator.
+    pub(super) days: DateRange,
     pub(super) seconds: f64,
     pub(super) origin: String,
 }
@@ -107,7 +107,7 @@ impl fmt::Display for DemoSummary {
         writeln!(
             f,
             "days         {} to {}, in {seconds:.1} s",
-            days.0, days.1
+            days.first, days.last
         )?;
         writeln!(
             f,

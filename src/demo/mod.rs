@@ -43,7 +43,7 @@ use visitors::CountryNetworks;
 pub use counts::DemoSummary;
 
 /// The length of a day in milliseconds.
-const DAY_MILLIS: u64 = 24 * HOUR.unsigned_abs();
+const DAY_MILLIS: u64 = 24 * HOUR.as_millis().unsigned_abs();
 
 const DEMO_CONFIG: &str = include_str!("../../config/demo.toml");
 
@@ -143,8 +143,8 @@ impl Demo {
             .map(DemoSite::start_millis)
             .min()
             .unwrap_or(now)
-            .div_euclid(HOUR)
-            * HOUR;
+            .div_euclid(HOUR.as_millis())
+            * HOUR.as_millis();
         self.config.test.start_millis = from;
         let mut teller = self.build_simulator(sites)?;
         let still = self.options.now.is_some();
@@ -175,7 +175,9 @@ impl Demo {
             if still {
                 Ok(())
             } else {
-                teller.simulate_present((now / MINUTE + 1) * MINUTE).await
+                teller
+                    .simulate_present((now / MINUTE.as_millis() + 1) * MINUTE.as_millis())
+                    .await
             }
         };
         let mut nothing = |_, _| ();

@@ -21,15 +21,15 @@ use super::visit::{PageContext, PlannedVisit};
 use super::visitors::{
     CHOICE_WEIGHTS, CountryNetworks, SimulatedVisitor, VisitorChoice, counted_share,
 };
-use crate::calendar::Millis;
+use crate::calendar::{DateRange, Millis, TimeSpan};
 
-pub(super) const MINUTE: Millis = 60_000;
-pub(super) const HOUR: Millis = 60 * MINUTE;
+pub(super) const MINUTE: TimeSpan = TimeSpan::from_secs(60);
+pub(super) const HOUR: TimeSpan = TimeSpan::from_secs(3600);
 
 /// The probability that a visit is another one of a visitor of the same day.
 const RETURN_PROBABILITY: f64 = 0.09;
 /// The minimum break before it; longer than the gap that ends a visit.
-const MIN_RETURN_GAP_MILLIS: Millis = 40 * MINUTE;
+const MIN_RETURN_GAP: TimeSpan = TimeSpan::from_secs(40 * 60);
 
 /// The requests of one browser at one instant, in order.
 pub(super) type RequestChain = Vec<SimulatedRequest>;
@@ -74,8 +74,11 @@ impl DemoSite {
             .map_or(0, |midnight| midnight.timestamp().as_millisecond())
     }
 
-    pub(super) fn day_range(&self) -> (Date, Date) {
-        (self.first, self.last)
+    pub(super) fn day_range(&self) -> DateRange {
+        DateRange {
+            first: self.first,
+            last: self.last,
+        }
     }
 
     fn midnight_after(&self, date: Date) -> Millis {
@@ -94,7 +97,7 @@ impl DemoSite {
             return None;
         }
         Some(random.random_index(self.visitors_today.len()))
-            .filter(|place| self.visitors_today[*place].1 + MIN_RETURN_GAP_MILLIS <= at)
+            .filter(|place| self.visitors_today[*place].1 + MIN_RETURN_GAP <= at)
     }
 }
 
@@ -105,7 +108,7 @@ impl VisitSchedule {
     pub(super) fn plan_period(
         &mut self,
         start: Millis,
-        length: Millis,
+        length: TimeSpan,
     ) -> Vec<(Millis, RequestChain)> {
         let mut chains = Vec::new();
         for number in 0..self.sites.len() {
@@ -118,7 +121,7 @@ impl VisitSchedule {
         &mut self,
         number: usize,
         start: Millis,
-        length: Millis,
+        length: TimeSpan,
         chains: &mut Vec<(Millis, RequestChain)>,
     ) {
         let (creator, site) = (&CREATORS[number], &mut self.sites[number]);
@@ -134,8 +137,12 @@ impl VisitSchedule {
             site.taken_identities.clear();
         }
 
-        let mut random =
-            SeededRandom::from_parts(&[self.seed, number as u64, start as u64, length as u64]);
+        let mut random = SeededRandom::from_parts(&[
+            self.seed,
+            number as u64,
+            start as u64,
+            length.as_millis() as u64,
+        ]);
         let before = (site.last - time.date()).get_days();
         let day = time
             .date()
@@ -146,8 +153,8 @@ impl VisitSchedule {
             number as u64,
             day.unsigned_abs(),
         ]));
-        let usual = hourly_visits(creator, &time, before) * luck * length as f64
-            / HOUR as f64
+        let usual = hourly_visits(creator, &time, before) * luck * length.as_millis() as f64
+            / HOUR.as_millis() as f64
             / counted_share();
 
         for _ in 0..random.poisson_count(usual) {
@@ -178,14 +185,14 @@ impl VisitSchedule {
     fn plan_visit(
         &mut self,
         number: usize,
-        (start, length): (Millis, Millis),
+        (start, length): (Millis, TimeSpan),
         (source, landing): (TrafficSource, usize),
         random: &mut SeededRandom,
         chains: &mut Vec<(Millis, RequestChain)>,
     ) {
         let exact = length < HOUR;
         let at = if exact {
-            start + random.random_index(length as usize) as Millis
+            start + random.random_index(length.as_millis() as usize) as Millis
         } else {
             start
         };
@@ -386,11 +393,11 @@ mod tests {
             match request.visit_start {
                 VisitStart::FirstOfDay => assert!(known.is_none_or(|(_, begun)| begun == 0)),
                 VisitStart::AnotherOfDay => {
-                    assert!(at - known.unwrap().0 > 30 * MINUTE);
+                    assert!(at > known.unwrap().0 + 30 * MINUTE);
                     returned += 1;
                 }
                 VisitStart::NotFirst => {
-                    assert!(known.is_none_or(|(before, _)| at - before < 30 * MINUTE))
+                    assert!(known.is_none_or(|(before, _)| at < before + 30 * MINUTE))
                 }
             }
             let begun = known.map_or(0, |(_, begun)| begun)

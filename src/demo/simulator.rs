@@ -9,14 +9,14 @@ use tokio::task::JoinHandle;
 use super::counts::SentCounts;
 use super::schedule::{HOUR, MINUTE, RequestChain, VisitSchedule};
 use super::sender::RequestSender;
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::clock::Clock;
 
 /// The end of the past is simulated by the minute, so that there are current visitors.
-const MINUTE_STEPS_MILLIS: Millis = 2 * HOUR;
+const MINUTE_STEPS: TimeSpan = TimeSpan::from_secs(2 * 3600);
 /// The last hour of a UTC day. Drops are assigned to the hour in which their segment is closed, so
 /// each day is flushed before it ends.
-const FLUSH_HOUR: Millis = 23;
+const FLUSH_HOUR: i64 = 23;
 
 pub(super) struct VisitSimulator {
     pub(super) schedule: VisitSchedule,
@@ -48,12 +48,12 @@ impl VisitSimulator {
     ) -> anyhow::Result<()> {
         let mut start = from;
         while start <= until {
-            let length = if start < until - until % HOUR - MINUTE_STEPS_MILLIS {
+            let length = if start < until - until % HOUR.as_millis() - MINUTE_STEPS {
                 HOUR
             } else {
                 MINUTE
             };
-            if length == HOUR && start / HOUR % 24 == FLUSH_HOUR {
+            if length == HOUR && start / HOUR.as_millis() % 24 == FLUSH_HOUR {
                 self.start_flush(start).await?;
             }
             self.schedule_visits(start, length);
@@ -99,7 +99,7 @@ impl VisitSimulator {
         }
     }
 
-    fn schedule_visits(&mut self, start: Millis, length: Millis) {
+    fn schedule_visits(&mut self, start: Millis, length: TimeSpan) {
         for (at, chain) in self.schedule.plan_period(start, length) {
             self.pending_requests.entry(at).or_default().push(chain);
         }

@@ -4,14 +4,14 @@
 //! that is an ad network), then the medium that the link's author specified, then the group of the
 //! source.
 
-use super::agent::named_enum::named_enum;
 use super::page::PageUrl;
 use super::source::{VisitSource, is_own_referrer};
 use super::sources::{ListedSource, SourceGroup, source_list};
 use super::text::clean_query_value;
 
-named_enum! {
-    Channel {
+string_enum! {
+    /// The category of a visit's source.
+    pub enum Channel {
         Direct = "direct",
         Search = "search",
         Social = "social",

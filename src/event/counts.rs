@@ -2,55 +2,32 @@
 
 use std::ops::AddAssign;
 
-/// A quantity that is counted. The order of the variants is the order of the columns in every table
-/// and of the bits in a journal row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CounterKind {
-    /// Page views of a site or page, clicks of a link, occurrences of an event.
-    Hits,
-    /// Visitors of the day; over several days, visitor-days.
-    Visitors,
-    /// Visits that touched the subject.
-    Visits,
-    /// Visits with one page view and no interactive event.
-    Bounces,
-    /// Site: total length of closed visits. Page: engaged time. Link: time from page load to click.
-    /// Whole seconds.
-    Seconds,
-    /// Visits that ended on this page.
-    Exits,
-    /// Visits whose first page this was.
-    Entries,
+string_enum! {
+    /// A quantity that is counted. The order of the variants is the order of the columns in every
+    /// table and of the bits in a journal row.
+    pub enum CounterKind {
+        /// Page views of a site or page, clicks of a link, occurrences of an event.
+        Hits = "hits",
+        /// Visitors of the day; over several days, visitor-days.
+        Visitors = "visitors",
+        /// Visits that touched the subject.
+        Visits = "visits",
+        /// Visits with one page view and no interactive event.
+        Bounces = "bounces",
+        /// Site: total length of closed visits. Page: engaged time. Link: time from page load to
+        /// click. Whole seconds.
+        Seconds = "seconds",
+        /// Visits that ended on this page.
+        Exits = "exits",
+        /// Visits whose first page this was.
+        Entries = "entries",
+    }
 }
 
 impl CounterKind {
-    /// All counters, in column order.
-    pub const ALL: [CounterKind; 7] = [
-        CounterKind::Hits,
-        CounterKind::Visitors,
-        CounterKind::Visits,
-        CounterKind::Bounces,
-        CounterKind::Seconds,
-        CounterKind::Exits,
-        CounterKind::Entries,
-    ];
-
     /// Whether only pages have this counter; it is always zero for sites and hours.
     pub fn is_page_only(self) -> bool {
         matches!(self, CounterKind::Exits | CounterKind::Entries)
-    }
-
-    /// The name of the column in the store and of the field in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CounterKind::Hits => "hits",
-            CounterKind::Visitors => "visitors",
-            CounterKind::Visits => "visits",
-            CounterKind::Bounces => "bounces",
-            CounterKind::Seconds => "seconds",
-            CounterKind::Exits => "exits",
-            CounterKind::Entries => "entries",
-        }
     }
 }
 

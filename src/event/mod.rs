@@ -18,7 +18,7 @@ mod vital;
 
 pub use cookies::RequestCookies;
 pub use counts::{CounterKind, CounterValues};
-pub use currency::{max_minor_units, minor_digits, over_limit_code};
+pub use currency::{CurrencyCode, Money, minor_digits};
 pub use drop_reason::DropReason;
 pub use fault::FaultKind;
 pub use mail::{LOADS_PER_OPENER, MailAction, ReaderKind};

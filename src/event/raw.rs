@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{FaultKind, RequestCookies, ResolvedSite, VitalBucket, WebVital};
+use super::{CurrencyCode, FaultKind, Money, RequestCookies, ResolvedSite, VitalBucket, WebVital};
 use crate::calendar::Millis;
 
 /// The client's IP address.
@@ -117,23 +117,30 @@ pub struct ClientHints<'a> {
 /// is being left. `Vital` and `Fault` describe the page, not a visitor, and belong to no visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HitKind {
+    /// A page was viewed.
     View,
+    /// A link was clicked.
     Click,
+    /// A custom event that the page names.
     Event,
+    /// A page was left.
     Leave,
+    /// A web vital was measured.
     Vital,
+    /// A script failed, or a page was not found.
     Fault,
 }
 
 /// Data that only some kinds have. Already validated: nothing in it is raw input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HitDetail {
+    /// The kind has none.
     Empty,
-    /// Of an event: an amount in minor units, and its currency (ISO 4217, upper case).
-    Money(u64, [u8; 3]),
-    /// Of an event: the amount exceeded the site's bound for this currency (upper case). The amount
-    /// itself is not kept.
-    MoneyOverLimit([u8; 3]),
+    /// Of an event: an amount.
+    Money(Money),
+    /// Of an event: the amount exceeded the site's bound for this currency. The amount itself is
+    /// not kept.
+    MoneyOverLimit(CurrencyCode),
     /// Of a vital: the metric, and the histogram bucket of the value.
     Vital(WebVital, VitalBucket),
     /// Of a fault: its kind, and the cleaned name, script and line of the error; empty for pages

@@ -10,53 +10,42 @@ pub const UNKNOWN_VALUE: &str = "(unknown)";
 /// The value of an attribute the visit does not have, for example a link without a campaign.
 pub const NO_VALUE: &str = "(none)";
 
-/// What is counted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum Subject {
-    Site = 0,
-    Page = 1,
-    Link = 2,
-    Event = 3,
+string_enum! {
+    /// What is counted.
+    pub enum Subject {
+        Site = "site",
+        Page = "page",
+        Link = "link",
+        Event = "event",
+    }
 }
 
-/// An attribute of the visit by which a subject is broken down. `Total` is the row without an
-/// attribute and the only one with all counters. The others have visitors and visits only: with
-/// more counters, the rows of a single visit could be joined again.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum Dimension {
-    Total = 0,
-    Source = 1,
-    Campaign = 2,
-    Country = 3,
-    Device = 4,
-    Browser = 5,
-    Os = 6,
-    Language = 7,
-    Channel = 8,
+string_enum! {
+    /// An attribute of the visit by which a subject is broken down. `Total` is the row without an
+    /// attribute and the only one with all counters. The others have visitors and visits only: with
+    /// more counters, the rows of a single visit could be joined again. Journals store the number,
+    /// so new dimensions are appended.
+    pub enum Dimension {
+        Total = "",
+        Source = "source",
+        Campaign = "campaign",
+        Country = "country",
+        Device = "device",
+        Browser = "browser",
+        Os = "os",
+        Language = "language",
+        Channel = "channel",
+    }
 }
 
 use Dimension::{Browser, Campaign, Channel, Country, Device, Language, Os, Source};
 
 impl Subject {
-    /// All subjects, by number.
-    pub const ALL: [Subject; 4] = [Subject::Site, Subject::Page, Subject::Link, Subject::Event];
-
     /// The subjects a site has many of.
     pub const ITEM_SUBJECTS: [Subject; 3] = [Subject::Page, Subject::Link, Subject::Event];
 
-    /// The name in the tables and the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Subject::Site => "site",
-            Subject::Page => "page",
-            Subject::Link => "link",
-            Subject::Event => "event",
-        }
-    }
-
-    /// The attributes stored for this subject, without the total. No row combines two of them.
+    /// The attributes stored for this subject, without the total. No row combines two of them. The
+    /// site has all; aggregation, journal, store and reports follow this list.
     pub const fn dimensions(self) -> &'static [Dimension] {
         match self {
             Subject::Site => &[
@@ -66,57 +55,20 @@ impl Subject {
             Subject::Link | Subject::Event => &[Source, Country, Campaign],
         }
     }
-
-    /// The subject with this number, as the journal stores it; `None` if there is none.
-    pub fn from_u8(n: u8) -> Option<Subject> {
-        Subject::ALL.get(usize::from(n)).copied()
-    }
-
-    /// The subject with this name; `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Subject> {
-        Subject::ALL.into_iter().find(|s| s.name() == name)
-    }
 }
 
-impl Dimension {
-    /// By number. Journals store the number, so new dimensions are appended.
-    pub const ALL: [Dimension; 9] = [
-        Dimension::Total,
-        Source,
-        Campaign,
-        Country,
-        Device,
-        Browser,
-        Os,
-        Language,
-        Channel,
-    ];
-
-    /// The name in the tables and the API; the total is the empty string.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Dimension::Total => "",
-            Source => "source",
-            Campaign => "campaign",
-            Country => "country",
-            Device => "device",
-            Browser => "browser",
-            Os => "os",
-            Language => "language",
-            Channel => "channel",
-        }
-    }
-
-    /// The dimension with this number, as the journal stores it; `None` if there is none.
-    pub fn from_u8(n: u8) -> Option<Dimension> {
-        Dimension::ALL.get(usize::from(n)).copied()
-    }
-
-    /// The dimension with this name; the empty name is the total. `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Dimension> {
-        Dimension::ALL.into_iter().find(|d| d.name() == name)
-    }
-}
+// A dimension that the site lacks would not be counted.
+const _: () = {
+    assert!(
+        Subject::Site.dimensions().len() + 1 == Dimension::ALL.len(),
+        "the total and the dimensions of the site are all dimensions"
+    );
+    // Four bits of a row's flags in the journal.
+    assert!(
+        Dimension::ALL.len() <= 16,
+        "a journal holds at most 16 dimensions"
+    );
+};
 
 #[cfg(test)]
 mod tests {
@@ -137,7 +89,5 @@ mod tests {
         ];
         assert_eq!(numbers[..8], former);
         assert_eq!(numbers[8..], [(8, "channel")]);
-        // Four bits of a row's flags.
-        assert!(Dimension::ALL.len() <= 16);
     }
 }

@@ -7,15 +7,15 @@
 
 use std::sync::LazyLock;
 
-/// A web vital. Values are milliseconds, except for CLS, which has no unit.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum WebVital {
-    Lcp = 0,
-    Inp = 1,
-    Cls = 2,
-    Fcp = 3,
-    Ttfb = 4,
+string_enum! {
+    /// A web vital. Values are milliseconds, except for CLS, which has no unit.
+    pub enum WebVital {
+        Lcp = "LCP",
+        Inp = "INP",
+        Cls = "CLS",
+        Fcp = "FCP",
+        Ttfb = "TTFB",
+    }
 }
 
 /// A bucket of a metric's histogram: the number of edges below the value.
@@ -24,8 +24,11 @@ pub type VitalBucket = u8;
 /// The rating of a value by the published thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VitalRating {
+    /// Up to the first threshold, inclusive.
     Good,
+    /// Between the thresholds; the second is inclusive.
     NeedsImprovement,
+    /// Above the second threshold.
     Poor,
 }
 
@@ -40,38 +43,6 @@ static BUCKET_EDGES: LazyLock<[[f64; EDGE_COUNT]; WebVital::ALL.len()]> =
     LazyLock::new(|| WebVital::ALL.map(WebVital::compute_edges));
 
 impl WebVital {
-    /// All metrics, by number.
-    pub const ALL: [WebVital; 5] = [
-        WebVital::Lcp,
-        WebVital::Inp,
-        WebVital::Cls,
-        WebVital::Fcp,
-        WebVital::Ttfb,
-    ];
-
-    /// The name as the vitals library and the API use it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            WebVital::Lcp => "LCP",
-            WebVital::Inp => "INP",
-            WebVital::Cls => "CLS",
-            WebVital::Fcp => "FCP",
-            WebVital::Ttfb => "TTFB",
-        }
-    }
-
-    /// The metric with this name; `None` if there is none.
-    pub fn from_name(name: &str) -> Option<WebVital> {
-        WebVital::ALL
-            .into_iter()
-            .find(|metric| metric.name() == name)
-    }
-
-    /// The metric with this number, as the journal stores it; `None` if there is none.
-    pub fn from_u8(n: u8) -> Option<WebVital> {
-        WebVital::ALL.get(usize::from(n)).copied()
-    }
-
     /// The largest value that is good, and the largest that needs improvement (web.dev, 2024). In
     /// the metric's unit.
     pub const fn thresholds(self) -> (f64, f64) {

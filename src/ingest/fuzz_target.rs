@@ -4,7 +4,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::wire::{self, MAX_ENGAGED_MILLIS, MAX_URL_BYTES, ParsedBody};
-use crate::event::{FaultKind, HitDetail, HitKind, HitPayload, Problem, WebVital, minor_digits};
+use crate::event::{FaultKind, HitDetail, HitKind, HitPayload, Money, Problem, WebVital};
 
 const MAX_HITS: usize = 20;
 /// A problem quotes at most 200 bytes of the parser's message.
@@ -58,8 +58,8 @@ fn check_bounds(hit: &HitPayload<'_>) {
 
     let belongs = match &hit.detail {
         HitDetail::Empty => !matches!(hit.kind, HitKind::Vital | HitKind::Fault),
-        HitDetail::Money(_, code) | HitDetail::MoneyOverLimit(code) => {
-            hit.kind == HitKind::Event && code.iter().all(u8::is_ascii_uppercase)
+        HitDetail::Money(Money { currency, .. }) | HitDetail::MoneyOverLimit(currency) => {
+            hit.kind == HitKind::Event && currency.as_bytes().iter().all(u8::is_ascii_uppercase)
         }
         HitDetail::Vital(..) => hit.kind == HitKind::Vital,
         HitDetail::Fault(_, text) => hit.kind == HitKind::Fault && text.len() <= MAX_URL_BYTES,
@@ -89,7 +89,7 @@ fn check_parts(parts: &[&RawValue], found: &ParsedBody<'_>) {
 }
 
 fn check_written_again(hit: &HitPayload<'_>) {
-    if matches!(hit.detail, HitDetail::Money(minor, _) if minor > EXACT_MINOR) {
+    if matches!(hit.detail, HitDetail::Money(amount) if amount.minor > EXACT_MINOR) {
         return;
     }
     let text = write_hit(hit).to_string();
@@ -121,13 +121,13 @@ fn write_hit(hit: &HitPayload<'_>) -> serde_json::Value {
 
     match &hit.detail {
         HitDetail::Empty => {}
-        HitDetail::Money(minor, code) => {
-            written["value"] = json!(*minor as f64 / f64::from(10_u32.pow(minor_digits(code))));
-            written["currency"] = json!(String::from_utf8_lossy(code));
+        HitDetail::Money(Money { minor, currency }) => {
+            written["value"] = json!(*minor as f64 / f64::from(currency.minor_per_unit()));
+            written["currency"] = json!(currency.as_str());
         }
-        HitDetail::MoneyOverLimit(code) => {
+        HitDetail::MoneyOverLimit(currency) => {
             written["value"] = json!(9.1e12);
-            written["currency"] = json!(String::from_utf8_lossy(code));
+            written["currency"] = json!(currency.as_str());
         }
         HitDetail::Vital(metric, bucket) => {
             written["metric"] = json!(metric.name());

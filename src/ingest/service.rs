@@ -15,8 +15,8 @@ use crate::config::{CompatibleRules, Config, TrackerDialect, VisitorMode};
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
-    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Problem, ProblemCode,
-    RawHit, RequestCaller, ResolvedSite, SiteId, UserAgent, max_minor_units,
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Money, Problem,
+    ProblemCode, RawHit, RequestCaller, ResolvedSite, SiteId, UserAgent,
 };
 use crate::http::{RateLimiters, TrustedProxies};
 use crate::journal::HitQueue;
@@ -176,10 +176,10 @@ impl IngestService {
         site: Option<ResolvedSite<'_>>,
         hosts: &SiteResolver,
     ) {
-        if let (HitDetail::Money(minor, currency), Some(site)) = (&payload.detail, site) {
+        if let (HitDetail::Money(amount), Some(site)) = (&payload.detail, site) {
             let most = hosts.max_amount(site.id).unwrap_or(self.max_amount);
-            if *minor > max_minor_units(most, currency) {
-                payload.detail = HitDetail::MoneyOverLimit(*currency);
+            if amount.minor > Money::max_of_event(most, amount.currency).minor {
+                payload.detail = HitDetail::MoneyOverLimit(amount.currency);
             }
         }
     }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::enrich::format_script_error;
 use crate::event::{
-    FaultKind, HitDetail, HitKind, HitPayload, Problem, ProblemCode, WebVital, minor_digits,
+    CurrencyCode, FaultKind, HitDetail, HitKind, HitPayload, Money, Problem, ProblemCode, WebVital,
 };
 
 /// Maximum length of a URL in bytes; longer ones are cut at a character boundary, so a page loses
@@ -364,19 +364,14 @@ pub(super) fn money_detail(
     let Some(currency) = currency else {
         return Ok(HitDetail::Empty);
     };
-    let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
-    if !code.iter().all(u8::is_ascii_uppercase) {
-        return Err(field_problem(
-            "currency",
-            "must be three capital letters (ISO 4217)",
-        ));
-    }
+    let currency = CurrencyCode::parse(currency)
+        .ok_or_else(|| field_problem("currency", "must be three capital letters (ISO 4217)"))?;
 
     if value > MAX_AMOUNT {
-        return Ok(HitDetail::MoneyOverLimit(code));
+        Ok(HitDetail::MoneyOverLimit(currency))
+    } else {
+        Ok(HitDetail::Money(Money::from_units(value, currency)))
     }
-    let minor = (value * f64::from(10_u32.pow(minor_digits(&code)))).round();
-    Ok(HitDetail::Money(minor as u64, code))
 }
 
 fn field_problem(name: &'static str, rule: &'static str) -> Problem {
@@ -416,7 +411,14 @@ mod tests {
             [HitKind::View, HitKind::Event, HitKind::Click]
         );
         assert_eq!(hits[0].id, Some(0x00ff_00ff));
-        assert_eq!(hits[1].detail, HitDetail::Money(1999, *b"EUR"));
+        let euros = CurrencyCode::parse("EUR").unwrap();
+        assert_eq!(
+            hits[1].detail,
+            HitDetail::Money(Money {
+                minor: 1999,
+                currency: euros
+            })
+        );
         assert_eq!(hits[2].engaged_ms, 1500);
         assert!(
             matches!(hits[0].url, Cow::Borrowed(_)),
@@ -428,17 +430,20 @@ mod tests {
     fn amounts_become_minor_units_of_their_currency() {
         assert_eq!(
             money_detail(HitKind::Event, Some(9.1e12), Some("EUR")).unwrap(),
-            HitDetail::MoneyOverLimit(*b"EUR")
+            HitDetail::MoneyOverLimit(CurrencyCode::parse("EUR").unwrap())
         );
         for (value, currency, minor) in [
             (0.29, "USD", 29),
             (1500.0, "JPY", 1500),
             (1.234, "KWD", 1234),
         ] {
-            let code = currency.as_bytes().try_into().unwrap();
+            let amount = Money {
+                minor,
+                currency: CurrencyCode::parse(currency).unwrap(),
+            };
             assert_eq!(
                 money_detail(HitKind::Event, Some(value), Some(currency)).unwrap(),
-                HitDetail::Money(minor, code)
+                HitDetail::Money(amount)
             );
         }
     }

@@ -1,55 +1,31 @@
 //! Acts: a visitor's decision about consent, before and after it is recorded.
 
-use serde::Deserialize;
-
 use super::Sha256Digest;
 use super::error::LedgerError;
 use crate::calendar::Millis;
 use crate::consent::ConsentId;
 
-/// The kind of an act.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "lowercase")]
-pub enum ActKind {
-    /// Consent to at least one purpose, under a new id.
-    Grant,
-    /// Has no id and refers to nothing: all refusals are equal.
-    Refuse,
-    /// Ends the live grant of an id; purposes that remain granted narrow it instead.
-    Withdraw,
-}
-
-impl ActKind {
-    /// The name in records and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ActKind::Grant => "grant",
-            ActKind::Refuse => "refuse",
-            ActKind::Withdraw => "withdraw",
-        }
+string_enum! {
+    /// The kind of an act.
+    pub enum ActKind {
+        /// Consent to at least one purpose, under a new id.
+        Grant = "grant",
+        /// Has no id and refers to nothing: all refusals are equal.
+        Refuse = "refuse",
+        /// Ends the live grant of an id; purposes that remain granted narrow it instead.
+        Withdraw = "withdraw",
     }
 }
 
-/// Where the consent prompt was shown.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptLayer {
-    /// The banner itself.
-    First,
-    /// The panel behind "choose".
-    Panel,
-    /// A page of its own: settings, privacy notice, footer.
-    Page,
-}
-
-impl PromptLayer {
-    /// The name in records and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            PromptLayer::First => "first",
-            PromptLayer::Panel => "panel",
-            PromptLayer::Page => "page",
-        }
+string_enum! {
+    /// Where the consent prompt was shown.
+    pub enum PromptLayer {
+        /// The banner itself.
+        First = "first",
+        /// The panel behind "choose".
+        Panel = "panel",
+        /// A page of its own: settings, privacy notice, footer.
+        Page = "page",
     }
 }
 

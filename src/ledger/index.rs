@@ -215,7 +215,7 @@ impl ConsentIndex {
         if !fits {
             return Err(format!(
                 "cannot be: a {} does not have these parts",
-                fact.act.as_str()
+                fact.act.name()
             ));
         }
 

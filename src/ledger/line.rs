@@ -48,7 +48,7 @@ fn write_body(
         hex::encode_lower(&before.hash)
     )?;
     write_quoted(out, act.id.as_ref().map(ConsentId::to_hex))?;
-    write!(out, r#","act":"{}","refers":"#, act.act.as_str())?;
+    write!(out, r#","act":"{}","refers":"#, act.act.name())?;
 
     match refers {
         Some(seq) => write!(out, "{seq}")?,
@@ -81,7 +81,7 @@ fn write_body(
         out,
         r#""lang":"{}","layer":"{}","purposes":{{"#,
         act.lang,
-        act.layer.as_str()
+        act.layer.name()
     )?;
 
     for (place, (name, granted)) in act.purposes.iter().enumerate() {

@@ -254,7 +254,7 @@ mod tests {
             let acts: Vec<(u64, &str, String)> = told
                 .acts
                 .iter()
-                .map(|act| (act.seq, act.act.as_str(), act.granted.join("+")))
+                .map(|act| (act.seq, act.act.name(), act.granted.join("+")))
                 .collect();
             assert_eq!(
                 acts,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::reader_lists::{ReaderListPaths, ReaderLists, ReaderListsError};
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::config::MailConfig;
 use crate::event::{ClientAddress, MailAction, ReaderKind, UserAgent};
 
 /// A load this soon after the batch was sent is not made by a person. Milliseconds.
-const TOO_SOON_MILLIS: Millis = 10_000;
+const TOO_SOON: TimeSpan = TimeSpan::from_secs(10);
 
 /// The parts of a request for a pixel or a link that the rules use.
 pub struct ReaderSignals<'a> {
@@ -83,9 +83,7 @@ impl ReaderClassifier {
     pub fn classify_reader(&self, load: &ReaderSignals<'_>) -> ReaderKind {
         let lists = self.lists.load();
         let (agents, agent) = (&lists.agents, load.agent.expose());
-        let too_soon = load
-            .sent
-            .is_some_and(|sent| load.at < sent + TOO_SOON_MILLIS);
+        let too_soon = load.sent.is_some_and(|sent| load.at < sent + TOO_SOON);
         if load.head || load.prefetch || too_soon || agents.scanners.matches_agent(agent) {
             return ReaderKind::Machine;
         }

@@ -10,21 +10,20 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::token::{MailFields, TRAP_LINK};
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::event::{ClientAddress, ReaderKind, UserAgent};
 use crate::pseudonym::MailEvent;
 
-/// The same load by the same sender within this time is a repetition. Milliseconds.
-const RESEND_MILLIS: Millis = 5_000;
+/// The same load by the same sender within this time is a repetition.
+const RESEND_WINDOW: TimeSpan = TimeSpan::from_secs(5);
 /// A sender who follows [`BURST_LINKS`] links of one mail within this time is software.
-/// Milliseconds.
-const BURST_MILLIS: Millis = 2_000;
+const BURST_WINDOW: TimeSpan = TimeSpan::from_secs(2);
 const BURST_LINKS: usize = 3;
 /// A sender classified as software keeps that class for this long, not longer: an office's scanner
-/// may use the agent of its people from their address. Milliseconds.
-const SOFTWARE_MILLIS: Millis = 60_000;
-/// A sender is remembered for at least this long and at most twice as long. Milliseconds.
-const GENERATION_MILLIS: Millis = 60_000;
+/// may use the agent of its people from their address.
+const SOFTWARE_PERIOD: TimeSpan = TimeSpan::from_secs(60);
+/// A sender is remembered for at least this long and at most twice as long.
+const GENERATION: TimeSpan = TimeSpan::from_secs(60);
 /// Beyond this number, new senders are not remembered: they are counted, and their resends again.
 const MAX_SENDERS: usize = 500_000;
 
@@ -118,7 +117,7 @@ impl ClickBuffer {
             reader
         };
         let before = trace.opened[usize::from(reader == ReaderKind::Machine)].replace(at);
-        let again = before.is_some_and(|before| at - before < RESEND_MILLIS);
+        let again = before.is_some_and(|before| at < before + RESEND_WINDOW);
         (!again).then_some(reader)
     }
 
@@ -134,13 +133,13 @@ impl ClickBuffer {
             let before = trace.is_software(at);
             record_link(&mut trace.links, link, at);
             let again = record_link(&mut trace.clicked, link ^ is_machine, at)
-                .is_some_and(|last| at - last < RESEND_MILLIS);
+                .is_some_and(|last| at < last + RESEND_WINDOW);
             if again && event.reader != ReaderKind::Proxied {
                 return;
             }
 
             if *event.link == *TRAP_LINK || trace.is_burst(at) {
-                trace.software_until = Some(at + SOFTWARE_MILLIS);
+                trace.software_until = Some(at + SOFTWARE_PERIOD);
             }
             if trace.is_software(at) {
                 event.reader = ReaderKind::Machine;
@@ -154,7 +153,7 @@ impl ClickBuffer {
             mine.for_each(|held| held.event.reader = ReaderKind::Machine);
         }
         state.held.push_back(HeldClick {
-            due: at + BURST_MILLIS,
+            due: at + BURST_WINDOW,
             sender,
             event,
         });
@@ -180,7 +179,7 @@ impl SenderHistory {
     fn is_burst(&self, at: Millis) -> bool {
         self.links
             .iter()
-            .all(|slot| slot.is_some_and(|(_, followed)| at - followed <= BURST_MILLIS))
+            .all(|slot| slot.is_some_and(|(_, followed)| at <= followed + BURST_WINDOW))
     }
 }
 
@@ -204,10 +203,10 @@ fn record_link(
 impl ClickBufferState {
     /// The history of a sender, created if missing; `None` beyond the limit.
     fn sender_history(&mut self, sender: SenderHash, at: Millis) -> Option<&mut SenderHistory> {
-        let passed = at - self.generation_began;
-        if passed >= GENERATION_MILLIS {
+        let passed = TimeSpan::between(self.generation_began, at);
+        if passed >= GENERATION {
             let young = std::mem::take(&mut self.young);
-            self.old = if passed < 2 * GENERATION_MILLIS {
+            self.old = if passed < 2 * GENERATION {
                 young
             } else {
                 HashMap::new()

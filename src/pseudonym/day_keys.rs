@@ -10,10 +10,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::tz::TimeZone;
 
 use super::locked_key::{KeySource, LockedKey};
-use crate::calendar::{DaySpan, GRACE_MILLIS, Millis, ZoneId, ZoneTable};
+use crate::calendar::{DaySpan, GRACE_PERIOD, Millis, TimeSpan, ZoneId, ZoneTable};
 
 /// If a key is this long past its day, the writer hangs and did not drop it.
-const OVERDUE_MILLIS: Millis = 60_000;
+const OVERDUE_AFTER: TimeSpan = TimeSpan::from_secs(60);
 
 /// A day and its key. Dropping the last reference wipes the key.
 pub struct DayKey {
@@ -115,7 +115,7 @@ impl DayKeys {
                 let over = slot
                     .load()
                     .as_ref()
-                    .is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
+                    .is_some_and(|key| now >= key.span.end + GRACE_PERIOD);
                 if over {
                     let _one_at_a_time = keys
                         .creation_lock
@@ -124,7 +124,7 @@ impl DayKeys {
                     if slot
                         .load()
                         .as_ref()
-                        .is_some_and(|key| now >= key.span.end + GRACE_MILLIS)
+                        .is_some_and(|key| now >= key.span.end + GRACE_PERIOD)
                     {
                         slot.store(None);
                     }
@@ -139,7 +139,7 @@ impl DayKeys {
             usize::from(
                 slot.load()
                     .as_ref()
-                    .is_some_and(|key| now >= key.span.end + GRACE_MILLIS + OVERDUE_MILLIS),
+                    .is_some_and(|key| now >= key.span.end + GRACE_PERIOD + OVERDUE_AFTER),
             )
         };
         self.zone_keys

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::clock::Clock;
 use crate::config::{self, ReportConfig};
 use crate::flush::StoreSlot;
@@ -28,7 +28,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(20);
 
 /// In milliseconds. Days and hours of all time zones end at quarters of an hour, so nothing new is
 /// due between two of them.
-const QUARTER_HOUR_MILLIS: Millis = 15 * 60 * 1000;
+const QUARTER_HOUR_MILLIS: i64 = 15 * 60 * 1000;
 
 /// How long to wait for the store to take the journal's segments. After that, the run ends and the
 /// next check repeats it.
@@ -93,7 +93,7 @@ pub struct LotPublisher {
     flushed: watch::Receiver<Option<u64>>,
     k: u64,
     open_lot: u64,
-    delay_millis: Millis,
+    delay: TimeSpan,
     coin_key: Option<[u8; 32]>,
     whole_lots: bool,
     stats: Arc<PublisherStats>,
@@ -120,7 +120,7 @@ impl LotPublisher {
             flushed,
             k: u64::from(report.k),
             open_lot: u64::from(report.min_open_lot()),
-            delay_millis: Millis::from(report.publish_delay_secs) * 1000,
+            delay: TimeSpan::from_secs(report.publish_delay_secs),
             coin_key: test.coin_key_bytes(),
             whole_lots: test.whole_lots,
             stats: Arc::default(),
@@ -150,7 +150,7 @@ impl LotPublisher {
             if !self.clock.is_settled() {
                 continue;
             }
-            let quarter = (self.clock.now() - self.delay_millis).div_euclid(QUARTER_HOUR_MILLIS);
+            let quarter = (self.clock.now() - self.delay).div_euclid(QUARTER_HOUR_MILLIS);
             if done == Some(quarter) {
                 continue;
             }
@@ -201,7 +201,7 @@ impl LotPublisher {
     }
 
     async fn publish_due_units(&self, store: &Store) -> Result<usize, PublisherError> {
-        let until = self.clock.now() - self.delay_millis;
+        let until = self.clock.now() - self.delay;
         let mut due = self.collect_due_units(store, until).await?;
         self.record_lateness(due.iter().map(|unit| unit.ended_at).min());
         if due.is_empty() {
@@ -286,8 +286,7 @@ impl LotPublisher {
     }
 
     fn record_lateness(&self, oldest: Option<u32>) {
-        let due =
-            oldest.map(|at| u64::from(at) + u64::try_from(self.delay_millis / 1000).unwrap_or(0));
+        let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay.as_secs()).unwrap_or(0));
         self.stats
             .due_since_secs
             .store(due.unwrap_or(0), Ordering::Relaxed);

@@ -46,7 +46,7 @@ pub async fn run_faults_report(
 ) -> Result<FaultsResponse, StoreError> {
     let rows = store
         .site_reader(question.site)
-        .top_faults((question.from, question.to), question.limit)
+        .top_faults(question.days, question.limit)
         .await?;
     let row = |FaultTotal {
                    kind,
@@ -62,8 +62,8 @@ pub async fn run_faults_report(
     Ok(FaultsResponse {
         site: question.site_name.clone(),
         zone: question.zone_name(),
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         rows: rows.into_iter().map(row).collect(),
     })
 }

@@ -223,7 +223,7 @@ pub async fn run_mail_report(
     store: &Store,
     question: &ReportQuery,
 ) -> Result<MailReportResponse, StoreError> {
-    let range = (question.from, question.to);
+    let range = question.days;
     let [days, batches, links] = [MailGrouping::Day, MailGrouping::Batch, MailGrouping::Link]
         .map(|by| store.mail_counts(by, range));
     let (days, batches, links) = (
@@ -246,8 +246,8 @@ pub async fn run_mail_report(
 
     Ok(MailReportResponse {
         zone: question.zone_name(),
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         k: question.k,
         k_loads: question.k * LOADS_PER_OPENER,
         templates: days.keys().map(row).collect(),

@@ -6,11 +6,8 @@
 //! which are published after the day, are compared over the published days.
 
 use super::query::ReportQuery;
-use crate::calendar::{Day, DaySpan, ZoneId};
+use crate::calendar::{Day, DayRange, DaySpan, HourRange, ZoneId};
 use jiff::civil::Date;
-
-/// First and last day, both inclusive.
-pub(super) type DayRange = (Day, Day);
 
 /// The comparable part of a range, and its counterpart.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,15 +16,6 @@ pub(super) struct ComparableRange {
     pub days: Option<(DayRange, DayRange)>,
     /// Today up to its last full hour, and the same hours of its counterpart.
     pub hours: Option<(HourRange, HourRange)>,
-}
-
-/// A range of hours, as Unix times in seconds at which hours begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HourRange {
-    /// Start of the first hour.
-    pub from: u32,
-    /// End of the last hour, exclusive.
-    pub until: u32,
 }
 
 impl ReportQuery {
@@ -40,39 +28,41 @@ impl ReportQuery {
     /// Like [`ReportQuery::comparable_range`], with the given days as comparison.
     pub(super) fn comparable_range_with(
         &self,
-        (then, then_to): DayRange,
+        then: DayRange,
         open: Day,
     ) -> Option<ComparableRange> {
-        if self.to < open {
+        if self.days.last() < open {
             return None;
         }
-        let over = i64::from(open.as_number()) - i64::from(self.from.as_number());
-        let before = i64::from(then_to.as_number()) - i64::from(then.as_number()) + 1;
+        // Days of the range before `open`: negative if it begins later.
+        let over = i64::from(open.as_number()) - i64::from(self.days.first().as_number());
+        let before = i64::from(then.count_days());
 
-        let of = |from: Day, days: i64| (from, add_days(from, days - 1));
-        let whole = over.min(before);
-        let days = (whole > 0).then(|| (of(self.from, whole), of(then, whole)));
+        let whole = u32::try_from(over.min(before)).ok().filter(|n| *n > 0);
+        let days = whole.map(|n| {
+            (
+                DayRange::with_length(self.days.first(), n),
+                DayRange::with_length(then.first(), n),
+            )
+        });
 
         let holds_today = open == self.today && (0..before).contains(&over);
         let hours = holds_today.then(|| {
             (
                 self.elapsed_hours(open),
-                self.elapsed_hours(add_days(then, over)),
+                self.elapsed_hours(add_days(then.first(), over)),
             )
         });
         Some(ComparableRange { days, hours })
     }
 
     /// As many days of the range as there are to compare with, where all of them are over.
-    pub(super) fn matching_days(&self, (then, then_to): DayRange) -> Option<(DayRange, DayRange)> {
-        let days = |from: Day, to: Day| i64::from(to.as_number()) - i64::from(from.as_number());
-        let both = days(self.from, self.to).min(days(then, then_to));
-        (both >= 0).then(|| {
-            (
-                (self.from, add_days(self.from, both)),
-                (then, add_days(then, both)),
-            )
-        })
+    pub(super) fn matching_days(&self, then: DayRange) -> (DayRange, DayRange) {
+        let both = self.days.count_days().min(then.count_days());
+        (
+            DayRange::with_length(self.days.first(), both),
+            DayRange::with_length(then.first(), both),
+        )
     }
 
     /// The hours of `day` that are over by today's clock.
@@ -139,7 +129,15 @@ mod tests {
         else {
             return "whole".into();
         };
-        let days = days.map_or("-".into(), |((a, b), (c, d))| format!("{a} {b} / {c} {d}"));
+        let days = days.map_or("-".into(), |(now, then)| {
+            format!(
+                "{} {} / {} {}",
+                now.first(),
+                now.last(),
+                then.first(),
+                then.last()
+            )
+        });
         let hour = |hours: HourRange| {
             let of = |second: u32| {
                 Timestamp::from_second(i64::from(second))
@@ -204,23 +202,20 @@ mod tests {
     fn a_day_that_is_over_and_not_published_yet_is_not_compared() {
         let mut question = question("yesterday", "2026-06-16T07:40:00Z");
         assert_eq!(
-            question.comparable_range(question.to).unwrap(),
+            question.comparable_range(question.days.last()).unwrap(),
             ComparableRange {
                 days: None,
                 hours: None
             }
         );
-        question.from = add_days(question.from, -2);
-        question.comparison = question
-            .comparison
-            .map(|(_, to)| (add_days(to, -4), add_days(to, -2)));
-        let days = question
-            .comparable_range(question.to)
-            .unwrap()
-            .days
-            .unwrap();
+        let last = question.days.last();
+        question.days = DayRange::new(add_days(last, -2), last).unwrap();
+        question.comparison = question.comparison.map(|then| {
+            DayRange::new(add_days(then.last(), -4), add_days(then.last(), -2)).unwrap()
+        });
+        let days = question.comparable_range(last).unwrap().days.unwrap();
         assert_eq!(
-            (days.0.0.to_string(), days.0.1.to_string()),
+            (days.0.first().to_string(), days.0.last().to_string()),
             ("2026-06-13".into(), "2026-06-14".into())
         );
     }

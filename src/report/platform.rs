@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::query::ReportQuery;
 use super::range::ComparisonMode;
 use super::vitals::{Histogram, SpeedSummary};
-use crate::calendar::Day;
+use crate::calendar::DayRange;
 use crate::config::SiteRule;
 use crate::event::{SiteId, WebVital};
 use crate::sites::SiteDirectory;
@@ -136,7 +136,7 @@ pub async fn run_drops_report(
     store: &Store,
     question: &ReportQuery,
 ) -> Result<RangeRows<DroppedRow>, StoreError> {
-    let rows = store.drop_totals((question.from, question.to)).await?;
+    let rows = store.drop_totals(question.days).await?;
     let rows = rows
         .into_iter()
         .map(|row| DroppedRow {
@@ -145,8 +145,8 @@ pub async fn run_drops_report(
         })
         .collect();
     Ok(RangeRows {
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         rows,
     })
 }
@@ -183,7 +183,7 @@ pub async fn run_sites_report(
     let before = question
         .comparison
         .unwrap_or_else(|| preceding_days(question));
-    let range = (question.from, question.to);
+    let range = question.days;
     let comparable = question.comparable_range_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
     let policy = directory.retention_policy();
@@ -216,8 +216,8 @@ pub async fn run_sites_report(
     };
     let rows = rows.into_iter().map(row).collect();
     Ok(RangeRows {
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         rows,
     })
 }
@@ -232,7 +232,7 @@ pub async fn run_pages_report(
     directory: &SiteDirectory,
     question: &ReportQuery,
 ) -> Result<PageIssues, StoreError> {
-    let range = (question.from, question.to);
+    let range = question.days;
     let policy = directory.retention_policy();
     let kept = (&*policy, question.today.min(directory.plausible_today()));
     let slow = store.slowest_pages(WebVital::Lcp, range, question.limit, kept);
@@ -276,8 +276,8 @@ pub async fn run_pages_report(
         }
     });
     Ok(PageIssues {
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         slow,
         broken: broken.collect(),
     })
@@ -318,11 +318,9 @@ fn contains_ignore_case(name: &str, text: &str) -> bool {
 }
 
 /// The same number of days, right before the range.
-fn preceding_days(question: &ReportQuery) -> (Day, Day) {
-    let (from, to) = ComparisonMode::Previous
-        .resolve_days(None, (question.from.to_date(), question.to.to_date()));
-    let day = |date| Day::from_date(date).unwrap_or(question.from);
-    (day(from), day(to))
+fn preceding_days(question: &ReportQuery) -> DayRange {
+    let dates = ComparisonMode::Previous.resolve_days(None, question.days.to_dates());
+    dates.to_days().unwrap_or(question.days)
 }
 
 /// Consent choices by version of the prompt, counted from the ledger.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::range::{ComparisonMode, MAX_HOURLY_DAYS, RangePreset, SeriesInterval, WeekStart};
-use crate::calendar::{Day, Millis};
+use crate::calendar::{DateRange, Day, DayRange, Millis};
 use crate::event::{Dimension, Problem, ProblemCode, SiteId, Subject};
 
 const MAX_ROWS: u32 = 1000;
@@ -128,14 +128,12 @@ pub struct ReportQuery {
     pub site: SiteId,
     /// Time zone of the site.
     pub zone: TimeZone,
-    /// First day, inclusive.
-    pub from: Day,
-    /// Last day, inclusive.
-    pub to: Day,
-    /// The range starts on the first counted day; `from` is only a lower bound of it.
+    /// The days of the range.
+    pub days: DayRange,
+    /// The range starts on the first counted day; the first of `days` is only a lower bound of it.
     pub from_first_day: bool,
-    /// First and last day of the comparison, both inclusive.
-    pub comparison: Option<(Day, Day)>,
+    /// The days of the comparison.
+    pub comparison: Option<DayRange>,
     /// The requested interval; `None` if it follows from the length of the range.
     pub interval: Option<SeriesInterval>,
     /// Rows per list, 1 to 1000.
@@ -177,15 +175,14 @@ impl ReportQuery {
         let now = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
         let today = now.to_zoned(zone.clone()).date();
 
-        let (named, (from, to)) = parse_range(&asked, today, i64::from(rules.keep_days))?;
+        let (named, mut range) = parse_range(&asked, today, i64::from(rules.keep_days))?;
         let oldest = rules.oldest_kept_date(today);
-        let (from, to) = (from.max(oldest), to);
-        if to < oldest {
+        if range.last < oldest {
             return Err(days_not_kept(oldest, rules.keep_days));
         }
+        range.first = range.first.max(oldest);
         let against = parse_comparison(&asked)?;
-        let days = count_days((from, to));
-        let interval = parse_interval(asked.interval.as_deref(), days)?;
+        let interval = parse_interval(asked.interval.as_deref(), range.count_days())?;
         let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
         if !(1..=MAX_ROWS).contains(&limit) {
             return Err(parameter_problem(
@@ -196,22 +193,16 @@ impl ReportQuery {
 
         // A comparison with days of which some are gone would mislead.
         let compared = against
-            .map(|against| against.resolve_days(named, (from, to)))
-            .filter(|(first, _)| *first >= oldest);
+            .map(|against| against.resolve_days(named, range))
+            .filter(|compared| compared.first >= oldest);
         Ok(ReportQuery {
             site_name: name.to_owned(),
             site,
             zone: zone.clone(),
-            from: checked_day("from", from)?,
-            to: checked_day("to", to)?,
+            days: checked_days(["from", "to"], range)?,
             from_first_day: named == Some(RangePreset::AllTime),
             comparison: compared
-                .map(|(from, to)| {
-                    Ok((
-                        checked_day("compare_from", from)?,
-                        checked_day("compare_from", to)?,
-                    ))
-                })
+                .map(|compared| checked_days(["compare_from"; 2], compared))
                 .transpose()?,
             interval,
             limit: limit as usize,
@@ -233,7 +224,7 @@ impl ReportQuery {
     /// The same query over the days of the comparison, with the same interval; `None` without a
     /// comparison.
     pub fn comparison_query(&self) -> Option<ReportQuery> {
-        let (from, to) = self.comparison?;
+        let days = self.comparison?;
         let (name, zone, filter) = (
             self.site_name.clone(),
             self.zone.clone(),
@@ -243,8 +234,7 @@ impl ReportQuery {
             site_name: name,
             zone,
             filter,
-            from,
-            to,
+            days,
             from_first_day: false,
             comparison: None,
             interval: Some(self.series_interval()),
@@ -254,9 +244,8 @@ impl ReportQuery {
 
     /// Interval of the series: the requested one, or the default for the length of the range.
     pub fn series_interval(&self) -> SeriesInterval {
-        self.interval.unwrap_or_else(|| {
-            SeriesInterval::default_for_days(count_days((self.from.to_date(), self.to.to_date())))
-        })
+        self.interval
+            .unwrap_or_else(|| SeriesInterval::default_for_days(i64::from(self.days.count_days())))
     }
 
     /// IANA name of the time zone; `UTC` for a zone without one.
@@ -267,12 +256,19 @@ impl ReportQuery {
     /// Whether all days of the range and of the comparison are over. Hits that are still in the
     /// journal may be added.
     pub fn is_closed(&self) -> bool {
-        self.to < self.today && self.comparison.is_none_or(|(_, to)| to < self.today)
+        self.last_day() < self.today
+    }
+
+    /// The last day that is read: of the range or of the comparison.
+    fn last_day(&self) -> Day {
+        let last = self.days.last();
+        self.comparison
+            .map_or(last, |compared| compared.last().max(last))
     }
 
     /// Whether the range and the comparison end on `through` or earlier.
     pub fn is_over_by(&self, through: Day) -> bool {
-        self.to <= through && self.comparison.is_none_or(|(_, to)| to <= through)
+        self.last_day() <= through
     }
 }
 
@@ -322,7 +318,7 @@ fn parse_range(
     asked: &ReportParams,
     today: Date,
     kept: i64,
-) -> Result<(Option<RangePreset>, (Date, Date)), Problem> {
+) -> Result<(Option<RangePreset>, DateRange), Problem> {
     let (from, to) = (
         parse_date("from", asked.from.as_deref())?,
         parse_date("to", asked.to.as_deref())?,
@@ -340,15 +336,16 @@ fn parse_range(
         return Ok((Some(named), named.resolve_days(today, kept)));
     }
 
-    let to = to.unwrap_or(today);
-    let from = from.unwrap_or_else(|| DEFAULT_RANGE.resolve_days(to, kept).0);
-    if from > to || count_days((from, to)) > MAX_RANGE_DAYS {
+    let last = to.unwrap_or(today);
+    let first = from.unwrap_or_else(|| DEFAULT_RANGE.resolve_days(last, kept).first);
+    let range = DateRange { first, last };
+    if first > last || range.count_days() > MAX_RANGE_DAYS {
         return Err(parameter_problem(
             "from",
             format!("must be at or before to, and at most {MAX_RANGE_DAYS} days before it"),
         ));
     }
-    Ok((None, (from, to)))
+    Ok((None, range))
 }
 
 fn parse_comparison(asked: &ReportParams) -> Result<Option<ComparisonMode>, Problem> {
@@ -371,7 +368,7 @@ fn parse_interval(word: Option<&str>, days: i64) -> Result<Option<SeriesInterval
     let accepted =
         || parameter_problem("interval", format!("must be {}", SeriesInterval::ACCEPTED));
     let interval = word
-        .map(|word| SeriesInterval::parse(word).ok_or_else(accepted))
+        .map(|word| SeriesInterval::from_name(word).ok_or_else(accepted))
         .transpose()?;
     if interval == Some(SeriesInterval::Hour) && days > MAX_HOURLY_DAYS {
         Err(accepted())
@@ -383,12 +380,18 @@ fn parse_interval(word: Option<&str>, days: i64) -> Result<Option<SeriesInterval
 fn parse_week_start(word: Option<&str>) -> Result<WeekStart, Problem> {
     let accepted = || parameter_problem("week", format!("must be {}", WeekStart::ACCEPTED));
     word.map_or(Ok(WeekStart::default()), |word| {
-        WeekStart::parse(word).ok_or_else(accepted)
+        WeekStart::from_name(word).ok_or_else(accepted)
     })
 }
 
-fn count_days((from, to): (Date, Date)) -> i64 {
-    i64::from((to - from).get_days()) + 1
+/// The days of a range. `names` are the parameters that errors about its two ends name.
+fn checked_days(names: [&'static str; 2], range: DateRange) -> Result<DayRange, Problem> {
+    let (first, last) = (
+        checked_day(names[0], range.first)?,
+        checked_day(names[1], range.last)?,
+    );
+    DayRange::new(first, last)
+        .ok_or_else(|| parameter_problem(names[1], "must not be before the first day".into()))
 }
 
 fn checked_day(name: &'static str, date: Date) -> Result<Day, Problem> {
@@ -454,7 +457,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            (question.from.to_string(), question.to.to_string()),
+            (
+                question.days.first().to_string(),
+                question.days.last().to_string()
+            ),
             ("2026-03-04".into(), "2026-03-10".into())
         );
     }
@@ -467,11 +473,9 @@ mod tests {
             question.is_over_by(Day::from_date(day.parse().unwrap()).unwrap())
         };
         assert!(!is_over_by(None, "2026-05-18") && is_over_by(None, "2026-05-19"));
-        let later = Day::from_date(jiff::civil::date(2026, 5, 22)).unwrap();
-        assert!(
-            !is_over_by(Some((later, later)), "2026-05-21")
-                && is_over_by(Some((later, later)), "2026-05-22")
-        );
+        let later =
+            DayRange::with_length(Day::from_date(jiff::civil::date(2026, 5, 22)).unwrap(), 1);
+        assert!(!is_over_by(Some(later), "2026-05-21") && is_over_by(Some(later), "2026-05-22"));
     }
 
     #[test]

@@ -4,14 +4,20 @@
 use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
+use crate::calendar::DateRange;
+
 /// A range of days by name. Ranges end today, except `Yesterday` and `LastMonth`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RangePreset {
+    /// Today.
     Today,
+    /// Yesterday.
     Yesterday,
+    /// This number of days; today is the last.
     LastDays(i64),
     /// The month to date.
     MonthToDate,
+    /// The year to date.
     YearToDate,
     /// The whole previous month.
     LastMonth,
@@ -33,36 +39,30 @@ pub enum ComparisonMode {
     From(Date),
 }
 
-/// Length of a step of a series.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SeriesInterval {
-    Hour,
-    Day,
-    Week,
-    Month,
+string_enum! {
+    /// Length of a step of a series.
+    pub enum SeriesInterval {
+        Hour = "hour",
+        Day = "day",
+        Week = "week",
+        Month = "month",
+    }
 }
 
-/// The first day of a week.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum WeekStart {
-    #[default]
-    Monday,
-    Saturday,
-    Sunday,
+string_enum! {
+    /// The first day of a week.
+    #[derive(Default)]
+    pub enum WeekStart {
+        #[default]
+        Monday = "monday",
+        Saturday = "saturday",
+        Sunday = "sunday",
+    }
 }
 
 impl WeekStart {
+    /// The accepted names, for an error.
     pub const ACCEPTED: &str = "monday, saturday or sunday";
-
-    /// By its lower-case English name; `None` for other days.
-    pub fn parse(word: &str) -> Option<WeekStart> {
-        Some(match word {
-            "monday" => WeekStart::Monday,
-            "saturday" => WeekStart::Saturday,
-            "sunday" => WeekStart::Sunday,
-            _ => return None,
-        })
-    }
 
     fn to_weekday(self) -> Weekday {
         match self {
@@ -77,6 +77,7 @@ impl WeekStart {
 pub const MAX_HOURLY_DAYS: i64 = 14;
 
 impl RangePreset {
+    /// The accepted names, for an error.
     pub const ACCEPTED: &str =
         "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
 
@@ -99,10 +100,10 @@ impl RangePreset {
         })
     }
 
-    /// First and last day, both inclusive. `kept` is the number of days that totals are kept.
-    pub fn resolve_days(self, today: Date, kept: i64) -> (Date, Date) {
+    /// The days of the range. `kept` is the number of days that totals are kept.
+    pub fn resolve_days(self, today: Date, kept: i64) -> DateRange {
         let back = |days: i64| subtract_span(today, days.days());
-        match self {
+        let (first, last) = match self {
             RangePreset::Today => (today, today),
             RangePreset::Yesterday => (back(1), back(1)),
             RangePreset::LastDays(days) => (back(days - 1), today),
@@ -117,49 +118,39 @@ impl RangePreset {
                 today,
             ),
             RangePreset::AllTime => (back(kept - 1), today),
-        }
+        };
+        DateRange { first, last }
     }
 }
 
 impl ComparisonMode {
-    /// First and last day of the comparison, both inclusive. `named` is the requested name of the
-    /// range, if any.
-    pub fn resolve_days(
-        self,
-        named: Option<RangePreset>,
-        (from, to): (Date, Date),
-    ) -> (Date, Date) {
-        let length = (to - from).get_days();
-        let same_length = |first: Date| (first, first.checked_add(length.days()).unwrap_or(to));
+    /// The days of the comparison. `named` is the requested name of the range, if any.
+    pub fn resolve_days(self, named: Option<RangePreset>, range: DateRange) -> DateRange {
+        let DateRange { first, last } = range;
+        let length = (last - first).get_days();
+        let same_length = |begin: Date| DateRange {
+            first: begin,
+            last: begin.checked_add(length.days()).unwrap_or(last),
+        };
+        let earlier = |by: Span| DateRange {
+            first: subtract_span(first, by),
+            last: subtract_span(last, by),
+        };
         match (self, named) {
-            (ComparisonMode::From(first), _) => same_length(first),
+            (ComparisonMode::From(begin), _) => same_length(begin),
             (ComparisonMode::LastYear, _)
-            | (ComparisonMode::Previous, Some(RangePreset::YearToDate)) => {
-                (subtract_span(from, 1.year()), subtract_span(to, 1.year()))
-            }
-            (ComparisonMode::Previous, Some(RangePreset::MonthToDate)) => {
-                (subtract_span(from, 1.month()), subtract_span(to, 1.month()))
-            }
+            | (ComparisonMode::Previous, Some(RangePreset::YearToDate)) => earlier(1.year()),
+            (ComparisonMode::Previous, Some(RangePreset::MonthToDate)) => earlier(1.month()),
             (ComparisonMode::Previous, _) => {
-                same_length(subtract_span(from, (i64::from(length) + 1).days()))
+                same_length(subtract_span(first, (i64::from(length) + 1).days()))
             }
         }
     }
 }
 
 impl SeriesInterval {
+    /// The accepted names, for an error.
     pub const ACCEPTED: &str = "hour (of at most 14 days), day, week or month";
-
-    /// By its name in a query string; `None` for unknown names.
-    pub fn parse(word: &str) -> Option<SeriesInterval> {
-        Some(match word {
-            "hour" => SeriesInterval::Hour,
-            "day" => SeriesInterval::Day,
-            "week" => SeriesInterval::Week,
-            "month" => SeriesInterval::Month,
-            _ => return None,
-        })
-    }
 
     /// The default interval for a range of `days` days.
     pub fn default_for_days(days: i64) -> SeriesInterval {
@@ -168,16 +159,6 @@ impl SeriesInterval {
             3..=92 => SeriesInterval::Day,
             93..=366 => SeriesInterval::Week,
             _ => SeriesInterval::Month,
-        }
-    }
-
-    /// As in query strings and responses.
-    pub fn name(self) -> &'static str {
-        match self {
-            SeriesInterval::Hour => "hour",
-            SeriesInterval::Day => "day",
-            SeriesInterval::Week => "week",
-            SeriesInterval::Month => "month",
         }
     }
 
@@ -209,8 +190,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn shown((from, to): (Date, Date)) -> String {
-        format!("{from} {to}")
+    fn shown(range: DateRange) -> String {
+        format!("{} {}", range.first, range.last)
     }
 
     #[test]
@@ -283,8 +264,9 @@ mod tests {
                 "2026-01-05 2026-01-11",
             ),
         ] {
+            let (first, last) = range;
             assert_eq!(
-                shown(against.resolve_days(named, range)),
+                shown(against.resolve_days(named, DateRange { first, last })),
                 expected,
                 "{against:?} {named:?}"
             );

@@ -119,7 +119,7 @@ impl From<RevenueTotal> for RevenueRow {
             minor,
         }: RevenueTotal,
     ) -> RevenueRow {
-        let digits = minor_digits(currency.as_bytes());
+        let digits = minor_digits(&currency);
         RevenueRow {
             event,
             currency,
@@ -152,6 +152,7 @@ pub struct ReportRow {
     pub name: String,
     /// The row's counters.
     pub totals: CounterTotals,
+    /// Both sides of the comparison; `None` without one.
     pub compared: Option<CounterComparison>,
 }
 
@@ -185,6 +186,7 @@ pub struct PublishedCell {
     pub visitors: u64,
     /// Visits.
     pub visits: u64,
+    /// Both sides of the comparison; `None` without one.
     pub compared: Option<CounterComparison>,
 }
 

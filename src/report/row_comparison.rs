@@ -5,12 +5,11 @@
 //! published later, so both sides are published days: a row reveals no more than two reports of
 //! these days.
 
-use super::partial_range::DayRange;
 use super::query::{ReportFilter, ReportQuery};
 use super::response::{
     ComparedDays, CounterComparison, CounterTotals, PublishedCell, ReportResponse, SubjectItems,
 };
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange};
 use crate::event::{CounterKind, Dimension, Subject};
 use crate::store::{
     CounterSums, ItemCounts, PublicationCutoff, SiteReader, StoreError, ValueCounts,
@@ -44,16 +43,16 @@ pub(super) async fn read_row_comparison(
     let item_days = question.comparable_days(question.today);
     let unpublished = published
         .through
-        .map_or(question.from, next_day)
+        .map_or(question.days.first(), next_day)
         .min(question.today);
     let value_days = question
         .comparable_days(unpublished)
-        .filter(|(_, before)| before.1 < unpublished);
+        .filter(|(_, before)| before.last() < unpublished);
 
     let items = async {
         match (&question.filter, item_days) {
             (None, Some(days)) => {
-                read.compare_items((question.from, question.to), days, question.limit)
+                read.compare_items(question.days, days, question.limit)
                     .await
             }
             _ => Ok(Vec::new()),
@@ -168,8 +167,8 @@ fn next_day(day: Day) -> Day {
 }
 
 fn format_compared_days((now, before): (DayRange, DayRange)) -> ComparedDays {
-    let [from, to, before_from, before_to] =
-        [now.0, now.1, before.0, before.1].map(|day| day.to_string());
+    let ends = [now.first(), now.last(), before.first(), before.last()];
+    let [from, to, before_from, before_to] = ends.map(|day| day.to_string());
     ComparedDays {
         from,
         to,
@@ -215,7 +214,7 @@ impl ReportQuery {
         match self.comparable_range(open) {
             Some(comparable) => comparable.days,
             // All of the range is over; February has fewer days than March.
-            None => self.matching_days(compared),
+            None => Some(self.matching_days(compared)),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::partial_range::{ComparableRange, DayRange, HourRange};
+use super::partial_range::ComparableRange;
 use super::query::{ReportFilter, ReportQuery};
 use super::range::SeriesInterval;
 use super::response::{
@@ -14,7 +14,7 @@ use super::response::{
 use super::row_comparison;
 use super::series::{DailyClicks, DailyTotals, format_local_time, read_series, sum_totals};
 use super::suppression::suppress_small_cells;
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange, HourRange};
 use crate::event::{CounterKind, Dimension, Subject};
 use crate::store::{
     CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store, StoreError, ValueCounts,
@@ -33,10 +33,9 @@ pub async fn run_report(
 ) -> Result<ReportResponse, StoreError> {
     let read = store.site_reader(question.site);
     if question.from_first_day {
-        question.from = read
-            .first_day()
-            .await?
-            .map_or(question.to, |first| first.clamp(question.from, question.to));
+        let (first, last) = (question.days.first(), question.days.last());
+        let counted = read.first_day().await?.unwrap_or(last);
+        question.days = DayRange::new(counted.clamp(first, last), last).unwrap_or(question.days);
     }
     // Read before the counts: lots that are published between the two reads are not in this
     // response, which therefore must not be marked as final.
@@ -64,8 +63,8 @@ pub async fn run_report(
     let mut answer = ReportResponse {
         site: question.site_name.clone(),
         zone: question.zone_name(),
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         k: question.k,
         filter: filter.map(|filter| AppliedFilter {
             by: filter.field_name(),
@@ -112,7 +111,7 @@ async fn read_site(
     read: &SiteReader<'_>,
     question: &ReportQuery,
 ) -> Result<ReportBody, StoreError> {
-    let range = (question.from, question.to);
+    let range = question.days;
     let (of_days, tops, values, money) = tokio::try_join!(
         read_item_series(read, question, Subject::Site, ""),
         read.top_items(range, question.limit),
@@ -164,7 +163,7 @@ async fn read_item(
     subject: Subject,
     item: &str,
 ) -> Result<ReportBody, StoreError> {
-    let range = (question.from, question.to);
+    let range = question.days;
     let (of_days, values) = tokio::try_join!(
         read_item_series(read, question, subject, item),
         read.value_counts(subject, item, range)
@@ -195,7 +194,7 @@ async fn read_item_series(
     item: &str,
 ) -> Result<(CounterTotals, SeriesInterval, Vec<ReportRow>), StoreError> {
     let (totals, days, clicks) =
-        read_item_totals(read, question, subject, item, (question.from, question.to)).await?;
+        read_item_totals(read, question, subject, item, question.days).await?;
     let (interval, rows) = read_series(read, question, subject, &days, clicks.as_ref()).await?;
     Ok((totals, interval, rows))
 }
@@ -239,7 +238,7 @@ async fn read_value(
     value: &str,
 ) -> Result<ReportBody, StoreError> {
     let cells = read
-        .items_for_value(dim, value, (question.from, question.to), question.limit)
+        .items_for_value(dim, value, question.days, question.limit)
         .await?;
     let mut subjects = BTreeMap::new();
     for subject in Subject::ITEM_SUBJECTS
@@ -279,14 +278,15 @@ async fn read_comparison(
     read: &SiteReader<'_>,
     before: &ReportQuery,
 ) -> Result<ComparisonPeriod, StoreError> {
-    let (from, to) = (before.from.to_string(), before.to.to_string());
+    let (from, to) = (
+        before.days.first().to_string(),
+        before.days.last().to_string(),
+    );
     let (subject, item) = match &before.filter {
         None => (Subject::Site, ""),
         Some(ReportFilter::Item(subject, item)) => (*subject, item.as_str()),
         Some(ReportFilter::Value(dim, value)) => {
-            let cells = read
-                .items_for_value(*dim, value, (before.from, before.to), 1)
-                .await?;
+            let cells = read.items_for_value(*dim, value, before.days, 1).await?;
             return Ok(ComparisonPeriod {
                 from,
                 to,
@@ -319,7 +319,7 @@ async fn read_partial_comparison(
     let open = match &question.filter {
         Some(ReportFilter::Value(..)) => published
             .through
-            .map_or(question.from, next_day)
+            .map_or(question.days.first(), next_day)
             .min(question.today),
         _ => question.today,
     };
@@ -336,7 +336,7 @@ async fn read_partial_comparison(
             read_day_totals(read, question, before)
         )?;
         Ok(Some(CompleteDays {
-            through: now.1.to_string(),
+            through: now.last().to_string(),
             now: of_now,
             before: of_before,
         }))
@@ -395,10 +395,10 @@ async fn read_hour_totals(
     read: &SiteReader<'_>,
     hours: HourRange,
 ) -> Result<CounterSums, StoreError> {
-    if hours.until <= hours.from {
+    if hours.is_empty() {
         return Ok(CounterSums::default());
     }
-    let of = read.totals_by_hour((hours.from, hours.until - 1)).await?;
+    let of = read.totals_by_hour(hours).await?;
     Ok(sum_totals(of.iter().map(|(_, totals)| totals)))
 }
 
@@ -437,8 +437,8 @@ fn build_breakdowns(
 fn publication_status(question: &ReportQuery, published: PublicationCutoff) -> PublicationStatus {
     let through = published
         .through
-        .map(|through| through.min(question.to).to_string());
-    let holds_today = question.from <= question.today && question.today <= question.to;
+        .map(|through| through.min(question.days.last()).to_string());
+    let holds_today = question.days.contains(question.today);
     let hour = published.hour.filter(|_| holds_today);
     PublicationStatus {
         through,

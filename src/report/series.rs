@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use super::query::ReportQuery;
 use super::range::SeriesInterval;
 use super::response::{CounterTotals, ReportRow};
-use crate::calendar::Day;
+use crate::calendar::{Day, HourRange};
 use crate::event::{CounterKind, Subject};
 use crate::store::{CounterSums, SiteReader, StoreError};
 
@@ -64,8 +64,7 @@ fn build_steps(
     clicks: Option<&DailyClicks>,
 ) -> Vec<ReportRow> {
     let step_of = |day: Day| interval.step_start(day.to_date(), question.week_start);
-    let all =
-        (question.from.as_number()..=question.to.as_number()).map(|n| step_of(Day::from_number(n)));
+    let all = question.days.iter().map(step_of);
     let none = CounterTotals {
         clicks: clicks.map(|_| 0),
         ..CounterTotals::from_sums(subject, [0; CounterKind::ALL.len()])
@@ -102,8 +101,8 @@ async fn read_hourly_rows(
     question: &ReportQuery,
 ) -> Result<Vec<ReportRow>, StoreError> {
     let mut starts: Vec<u32> = Vec::new();
-    for number in question.from.as_number()..=question.to.as_number() {
-        let (start, end) = day_bounds(question, Day::from_number(number));
+    for day in question.days.iter() {
+        let (start, end) = day_bounds(question, day);
         let span = crate::calendar::DaySpan::from_instant(
             crate::calendar::ZoneId(0),
             &question.zone,
@@ -118,15 +117,12 @@ async fn read_hourly_rows(
     starts.sort_unstable();
     starts.dedup();
 
-    let (first, last) = (
-        starts.first().copied().unwrap_or(0),
-        starts.last().copied().unwrap_or(0),
-    );
-    let known: BTreeMap<u32, CounterSums> = read
-        .totals_by_hour((first, last))
-        .await?
-        .into_iter()
-        .collect();
+    // The last hour begins before its end, however long it is.
+    let hours = HourRange {
+        from: starts.first().copied().unwrap_or(0),
+        until: starts.last().map_or(0, |last| last + 1),
+    };
+    let known: BTreeMap<u32, CounterSums> = read.totals_by_hour(hours).await?.into_iter().collect();
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
     let row = |hour: &u32| {
         let figures = CounterTotals::from_sums(Subject::Site, of(hour));

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::query::{ReportFilter, ReportQuery};
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange};
 use crate::event::{Subject, VitalBucket, VitalRating, WebVital};
 use crate::store::{DeviceBucketCount, SiteReader, Store, StoreError, VitalBucketCount};
 
@@ -54,16 +54,24 @@ pub struct PageSpeed {
 #[derive(Serialize, PartialEq, Debug)]
 #[serde(untagged)]
 pub enum SpeedSummary {
+    /// Too few measurements to show.
     FewerThan {
+        /// The number of measurements is below this.
         fewer_than: u64,
     },
     /// Measurements by rating, and percentiles in milliseconds (CLS has no unit).
     Measured {
+        /// All measurements.
         hits: u64,
+        /// Up to the first threshold, inclusive.
         good: u64,
+        /// Between the thresholds; the second is inclusive.
         needs_improvement: u64,
+        /// Above the second threshold.
         poor: u64,
+        /// 75th percentile, in the metric's unit.
         p75: f64,
+        /// 90th percentile, in the metric's unit.
         p90: f64,
     },
 }
@@ -89,7 +97,7 @@ pub async fn run_vitals_report(
         Some(ReportFilter::Item(Subject::Page, path)) => Some(path.as_str()),
         _ => None,
     };
-    let range = (question.from, question.to);
+    let range = question.days;
     let together = async {
         let rows = read.vitals_histogram(path, range).await?;
         Ok(group_histograms(rows)
@@ -128,8 +136,8 @@ pub async fn run_vitals_report(
     Ok(VitalsResponse {
         site: question.site_name.clone(),
         zone: question.zone_name(),
-        from: question.from.to_string(),
-        to: question.to.to_string(),
+        from: question.days.first().to_string(),
+        to: question.days.last().to_string(),
         k,
         path: path.map(str::to_owned),
         metrics: summarize_speeds(&together, k),
@@ -181,17 +189,15 @@ async fn read_device_lots(
     else {
         return Ok(GroupedHistograms::new());
     };
-    let last = through.min(question.to);
+    let (from, to) = (question.days.first(), question.days.last());
     // Lots start with the month, not with the range, because two ranges must not divide them
     // differently.
-    let first = Day::from_date(question.from.to_date().first_of_month()).unwrap_or(question.from);
-    if first > last {
+    let first = Day::from_date(from.to_date().first_of_month()).unwrap_or(from);
+    let Some(range) = DayRange::new(first, through.min(to)) else {
         return Ok(GroupedHistograms::new());
-    }
-    let (measured, visitors) = tokio::try_join!(
-        read.vitals_by_device((first, last)),
-        read.visitors_by_device((first, last))
-    )?;
+    };
+    let (measured, visitors) =
+        tokio::try_join!(read.vitals_by_device(range), read.visitors_by_device(range))?;
 
     let mut days = DeviceDays::new();
     for DeviceBucketCount {
@@ -222,7 +228,7 @@ async fn read_device_lots(
             .entry(device)
             .or_default() += visitors;
     }
-    Ok(sum_device_lots(&days, question.from, question.k))
+    Ok(sum_device_lots(&days, from, question.k))
 }
 
 /// Measurements and visitors of a class since its last lot.

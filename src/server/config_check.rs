@@ -52,7 +52,7 @@ fn check_signing_keys(config: &Config) -> Vec<CheckFailure> {
         } else {
             "platform.token_key_file"
         };
-        let algorithm = <&str>::from(platform.token_algorithm);
+        let algorithm = platform.token_algorithm.name();
         refused.push((
             key,
             format!("must be a key of platform.token_algorithm, which is {algorithm}"),

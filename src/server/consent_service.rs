@@ -90,7 +90,7 @@ pub(super) fn build_consent_service(
     let known = versions.versions;
     let shown = format!(
         "{}\n{}\n{BANNER_SCRIPT}",
-        <&str>::from(config.consent.ui),
+        config.consent.ui.name(),
         texts.source
     );
     let digests = PromptDigests {

@@ -44,26 +44,17 @@ const PREFILLED_TABLES: [&str; 2] = ["coin_keys", "migrations"];
 /// may be used.
 const TRANSFER_TABLES: [&str; 2] = [TRANSFERS_TABLE, COPIED_TABLE];
 
-/// Which tables are copied together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TableGroup {
-    /// What segments, publication and retention write. See [`Store::pause_writes`].
-    Counts,
-    /// All others.
-    Registry,
+string_enum! {
+    /// Which tables are copied together, in the order of a backup.
+    pub enum TableGroup {
+        /// What segments, publication and retention write. See [`Store::pause_writes`].
+        Counts = "counts",
+        /// All others.
+        Registry = "registry",
+    }
 }
 
 impl TableGroup {
-    /// Both, in the order of a backup.
-    pub const ALL: [TableGroup; 2] = [TableGroup::Counts, TableGroup::Registry];
-
-    const fn name(self) -> &'static str {
-        match self {
-            TableGroup::Counts => "counts",
-            TableGroup::Registry => "registry",
-        }
-    }
-
     fn has_table(self, name: &str) -> bool {
         REGISTRY_TABLES.contains(&name) == (self == TableGroup::Registry)
     }

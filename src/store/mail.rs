@@ -8,7 +8,7 @@ use super::Store;
 use super::error::{StoreError, error_during};
 use super::marker::exclude_marker_texts;
 use crate::access::SecretDigest;
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange};
 
 const STEP: &str = "a query for mail counts";
 const MESSAGES_STEP: &str = "the messages";
@@ -62,7 +62,7 @@ pub struct MessageRow {
 }
 
 impl Store {
-    /// The counts from the first to the last day, both inclusive, ordered by template and group.
+    /// The counts of the days, ordered by template and group.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Store {
     pub async fn mail_counts(
         &self,
         by: MailGrouping,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<MailCountRow>, StoreError> {
         let (of, only) = match by {
             MailGrouping::Day => ("toString(day)", ""),
@@ -90,8 +90,8 @@ impl Store {
         let query = self
             .short_client
             .query(&sql)
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 

@@ -9,7 +9,7 @@ use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use super::retention::kept_condition;
 use super::site_reader::FaultTotal;
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange};
 use crate::config::RetentionPolicy;
 use crate::event::{SiteId, VitalBucket, WebVital};
 
@@ -96,25 +96,24 @@ impl SiteFaultTotal {
 
 impl Store {
     /// The sites with most visitors in the first of two ranges, at most `limit`; only those of
-    /// `among` if it is given. Ranges include both days. `days` are the parts of the two ranges
-    /// that are over.
+    /// `among` if it is given. `days` are the parts of the two ranges that are over.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn most_active_sites(
         &self,
-        [(from, to), before]: [(Day, Day); 2],
-        days: Option<((Day, Day), (Day, Day))>,
+        [range, before]: [DayRange; 2],
+        days: Option<(DayRange, DayRange)>,
         among: Option<&[SiteId]>,
         limit: usize,
         kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<ActivityRow>, StoreError> {
-        let sums = |first: Day, last: Day| {
+        let sums = |days: DayRange| {
             let within = format!(
                 "day BETWEEN toDate({}) AND toDate({})",
-                first.as_number(),
-                last.as_number()
+                days.first().as_number(),
+                days.last().as_number()
             );
             format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
         };
@@ -126,16 +125,16 @@ impl Store {
              WHERE (day BETWEEN toDate(?) AND toDate(?) \
              OR day BETWEEN toDate(?) AND toDate(?)) AND {site} AND {kept} {among} \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
-            now = sums(from, to),
-            then = sums(before.0, before.1),
-            days_now = days.map_or(none.clone(), |(now, _)| sums(now.0, now.1)),
-            days_then = days.map_or(none.clone(), |(_, then)| sums(then.0, then.1)),
+            now = sums(range),
+            then = sums(before),
+            days_now = days.map_or(none.clone(), |(now, _)| sums(now)),
+            days_then = days.map_or(none.clone(), |(_, then)| sums(then)),
             site = exclude_marker_sites(),
             kept = kept_condition(kept.0, kept.1),
             among = among.map_or("", |_| "AND site IN ?"),
         );
 
-        let days = [from, to, before.0, before.1].map(Day::as_number);
+        let days = [range.first(), range.last(), before.first(), before.last()].map(Day::as_number);
         let mut query = days
             .into_iter()
             .fold(self.short_client.query(&sql), |query, day| query.bind(day))
@@ -150,13 +149,12 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Hits that were not counted, by reason, most frequent first, in whole UTC days, both
-    /// inclusive.
+    /// Hits that were not counted, by reason, most frequent first, in whole UTC days.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
-    pub async fn drop_totals(&self, (from, to): (Day, Day)) -> Result<Vec<DropTotal>, StoreError> {
+    pub async fn drop_totals(&self, days: DayRange) -> Result<Vec<DropTotal>, StoreError> {
         let sql = format!(
             "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
              WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} \
@@ -166,13 +164,13 @@ impl Store {
         let query = self
             .short_client
             .query(&sql)
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The `limit` pages with the most loads above a metric's second threshold, worst first, each
-    /// with all its measurements of the metric. Both days are inclusive.
+    /// with all its measurements of the metric.
     ///
     /// # Errors
     ///
@@ -180,7 +178,7 @@ impl Store {
     pub async fn slowest_pages(
         &self,
         metric: WebVital,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
         kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<PageHistogram>, StoreError> {
@@ -196,8 +194,8 @@ impl Store {
             .query(&worst)
             .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(metric.name())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         let query = query
             .bind(metric.bucket_for(metric.thresholds().1))
             .bind(limit as u64);
@@ -222,8 +220,8 @@ impl Store {
             .query(&sql)
             .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(metric.name())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         let mut slow: Vec<PageHistogram> = query
             .bind(sites)
             .bind(pages)
@@ -240,14 +238,14 @@ impl Store {
         Ok(slow)
     }
 
-    /// The `limit` most frequent faults by page, most frequent first. Both days are inclusive.
+    /// The `limit` most frequent faults by page, most frequent first.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn most_frequent_faults(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
         kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<SiteFaultTotal>, StoreError> {
@@ -263,8 +261,8 @@ impl Store {
             .short_client
             .query(&sql)
             .with_setting("max_query_size", MAX_SQL_BYTES)
-            .bind(from.as_number())
-            .bind(to.as_number())
+            .bind(days.first().as_number())
+            .bind(days.last().as_number())
             .bind(limit as u64);
         query.fetch_all().await.map_err(error_during(STEP))
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::site_reader::SiteReader;
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange};
 use crate::event::{Dimension, Subject};
 
 const STEP: &str = "a query for published attributes";
@@ -90,8 +90,7 @@ impl Store {
 }
 
 impl SiteReader<'_> {
-    /// All published values of an item, in all dimensions. Lots count on their day of publication;
-    /// both days are inclusive.
+    /// All published values of an item, in all dimensions. Lots count on their day of publication.
     ///
     /// # Errors
     ///
@@ -100,7 +99,7 @@ impl SiteReader<'_> {
         &self,
         subject: Subject,
         item: &str,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<ValueCounts>, StoreError> {
         let sql = "SELECT toString(dim) AS dim, toString(value) AS value, \
                    sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
@@ -116,15 +115,15 @@ impl SiteReader<'_> {
             .bind(subject.name())
             .bind(item);
         query
-            .bind(from.as_number())
-            .bind(to.as_number())
+            .bind(days.first().as_number())
+            .bind(days.last().as_number())
             .fetch_all()
             .await
             .map_err(error_during(STEP))
     }
 
     /// The published counts of one value: for the site, and for at most `limit` items of each
-    /// subject, those with most visitors. Both days are inclusive.
+    /// subject, those with most visitors.
     ///
     /// # Errors
     ///
@@ -133,7 +132,7 @@ impl SiteReader<'_> {
         &self,
         dim: Dimension,
         value: &str,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
     ) -> Result<Vec<ItemCounts>, StoreError> {
         let sql = "SELECT toString(subject) AS subject, item, sum(lot_visitors) AS visitors, \
@@ -152,21 +151,21 @@ impl SiteReader<'_> {
             .bind(dim.name())
             .bind(value);
         let query = query
-            .bind(from.as_number())
-            .bind(to.as_number())
+            .bind(days.first().as_number())
+            .bind(days.last().as_number())
             .bind(limit as u64);
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The site's published visitors by day of publication and class of device: day in days since
-    /// 1970-01-01, class, visitors. Both days are inclusive.
+    /// 1970-01-01, class, visitors.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn visitors_by_device(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<(u16, String, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, \
                    sum(lot_visitors) AS visitors \
@@ -178,8 +177,8 @@ impl SiteReader<'_> {
             .short_client
             .query(sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 }

@@ -125,58 +125,32 @@ pub const NEWEST_SCHEMA: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
 /// collector.
 const ABANDONED_AFTER_HOURS: u32 = 24;
 
-/// A table that receives the counts of segments.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CountsTable {
-    /// Totals by site, day and item.
-    Daily,
-    /// Attributes of visitors until they are published.
-    Unpublished,
-    /// Totals by site and UTC hour.
-    Hourly,
-    /// Revenue by site, day, event and currency.
-    Money,
-    /// Hits that were not counted, by UTC hour and reason.
-    Drops,
-    /// Histograms of web vitals by site, day, page and class of device.
-    Vitals,
-    /// Faults by site, day and page.
-    Faults,
-    /// The totals of sites in `daily` once more, ordered by day first.
-    Activity,
-    /// Opens and clicks of mails by day, template and mail batch.
-    Mail,
+string_enum! {
+    /// A table that receives the counts of segments, in the order in which a segment is sent to
+    /// them.
+    pub enum CountsTable {
+        /// Totals by site, day and item.
+        Daily = "daily",
+        /// Attributes of visitors until they are published.
+        Unpublished = "unpublished",
+        /// Totals by site and UTC hour.
+        Hourly = "hourly",
+        /// Revenue by site, day, event and currency.
+        Money = "money",
+        /// Hits that were not counted, by UTC hour and reason.
+        Drops = "drops",
+        /// Histograms of web vitals by site, day, page and class of device.
+        Vitals = "vitals",
+        /// Faults by site, day and page.
+        Faults = "faults",
+        /// The totals of sites in `daily` once more, ordered by day first.
+        Activity = "activity",
+        /// Opens and clicks of mails by day, template and mail batch.
+        Mail = "mail",
+    }
 }
 
 impl CountsTable {
-    /// All tables, in the order in which a segment is sent to them.
-    pub const ALL: [CountsTable; 9] = [
-        CountsTable::Daily,
-        CountsTable::Unpublished,
-        CountsTable::Hourly,
-        CountsTable::Money,
-        CountsTable::Drops,
-        CountsTable::Vitals,
-        CountsTable::Faults,
-        CountsTable::Activity,
-        CountsTable::Mail,
-    ];
-
-    /// The table's name in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CountsTable::Daily => "daily",
-            CountsTable::Unpublished => "unpublished",
-            CountsTable::Hourly => "hourly",
-            CountsTable::Money => "money",
-            CountsTable::Drops => "drops",
-            CountsTable::Vitals => "vitals",
-            CountsTable::Faults => "faults",
-            CountsTable::Activity => "activity",
-            CountsTable::Mail => "mail",
-        }
-    }
-
     /// The columns that identify a row.
     pub const fn key_columns(self) -> &'static [&'static str] {
         match self {

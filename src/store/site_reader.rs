@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use super::voids::{BOOKED_QUERY, MIN_INEXACT_INTEGER};
-use crate::calendar::Day;
+use crate::calendar::{Day, DayRange, HourRange};
 use crate::event::{CounterKind, SiteId, Subject, VitalBucket};
 
 /// The sums of all counters, in the order of [`CounterKind::ALL`].
@@ -32,7 +32,7 @@ struct KeyedSums<K, S> {
 const STEP: &str = "a report query";
 
 impl SiteReader<'_> {
-    /// The totals of an item by day, ordered by day. Both days are inclusive; days without a hit
+    /// The totals of an item by day, ordered by day. Days without a hit
     /// are absent.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl SiteReader<'_> {
         &self,
         subject: Subject,
         item: &str,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<(Day, CounterSums)>, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS key, {} AS sums FROM daily \
@@ -58,8 +58,8 @@ impl SiteReader<'_> {
             .bind(subject.name())
             .bind(item);
         let rows = query
-            .bind(from.as_number())
-            .bind(to.as_number())
+            .bind(days.first().as_number())
+            .bind(days.last().as_number())
             .fetch_all::<KeyedSums<u16, CounterSums>>()
             .await
             .map_err(error_during(STEP))?;
@@ -70,27 +70,27 @@ impl SiteReader<'_> {
             .collect())
     }
 
-    /// The site's totals by hour, ordered by hour. `from` and `to` are the first seconds of the
-    /// first and last hour, both inclusive. Exits and entries are 0.
+    /// The site's totals by hour, as the Unix time in seconds at which the hour begins; ordered by
+    /// hour. Exits and entries are 0.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn totals_by_hour(
         &self,
-        (from, to): (u32, u32),
+        hours: HourRange,
     ) -> Result<Vec<(u32, CounterSums)>, StoreError> {
         let sql = "SELECT toUInt32(hour) AS key, \
                    (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), \
                    toUInt64(0), toUInt64(0)) AS sums FROM hourly \
-                   WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, \
-                   'UTC') GROUP BY hour ORDER BY hour";
+                   WHERE site = ? AND hour >= toDateTime(?, 'UTC') \
+                   AND hour < toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
         let query = self
             .short_client
             .query(sql)
             .bind(self.site.as_u128())
-            .bind(from)
-            .bind(to);
+            .bind(hours.from)
+            .bind(hours.until);
         let rows = query
             .fetch_all::<KeyedSums<u32, CounterSums>>()
             .await
@@ -98,16 +98,13 @@ impl SiteReader<'_> {
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
 
-    /// Clicks of all links by day, ordered by day. Both days are inclusive; days without a click
+    /// Clicks of all links by day, ordered by day. Days without a click
     /// are absent.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
-    pub async fn clicks_by_day(
-        &self,
-        (from, to): (Day, Day),
-    ) -> Result<Vec<(Day, u64)>, StoreError> {
+    pub async fn clicks_by_day(&self, days: DayRange) -> Result<Vec<(Day, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
                    WHERE site = ? AND subject = 'link' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
@@ -115,8 +112,8 @@ impl SiteReader<'_> {
             .short_client
             .query(sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         let rows = query
             .fetch_all::<KeyedSums<u16, u64>>()
             .await
@@ -127,15 +124,14 @@ impl SiteReader<'_> {
             .collect())
     }
 
-    /// The items of each subject with most hits, at most `limit` of each, grouped by subject. Both
-    /// days are inclusive.
+    /// The items of each subject with most hits, at most `limit` of each, grouped by subject.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn top_items(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
     ) -> Result<Vec<TopItem>, StoreError> {
         let sql = format!(
@@ -150,8 +146,8 @@ impl SiteReader<'_> {
             .short_client
             .query(&sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query
             .bind(limit as u64)
             .fetch_all()
@@ -167,8 +163,8 @@ impl SiteReader<'_> {
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn compare_items(
         &self,
-        (from, to): (Day, Day),
-        (now, before): ((Day, Day), (Day, Day)),
+        days: DayRange,
+        (now, before): (DayRange, DayRange),
         limit: usize,
     ) -> Result<Vec<(String, String, CounterSums, CounterSums)>, StoreError> {
         let scope = "site = ? AND subject IN ('page', 'link', 'event')";
@@ -200,22 +196,26 @@ impl SiteReader<'_> {
             side("before")
         );
         let mut query = self.short_client.query(&sql);
-        for (first, last) in [
+        for side in [
             [now; CounterKind::ALL.len()],
             [before; CounterKind::ALL.len()],
         ]
         .concat()
         {
-            query = query.bind(first.as_number()).bind(last.as_number());
+            query = query
+                .bind(side.first().as_number())
+                .bind(side.last().as_number());
         }
         query = query.bind(self.site.as_u128());
-        for (first, last) in [now, before] {
-            query = query.bind(first.as_number()).bind(last.as_number());
+        for side in [now, before] {
+            query = query
+                .bind(side.first().as_number())
+                .bind(side.last().as_number());
         }
         let query = query
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number())
+            .bind(days.first().as_number())
+            .bind(days.last().as_number())
             .bind(limit as u64);
         let rows: Vec<ComparedItemRow> = query.fetch_all().await.map_err(error_during(STEP))?;
         Ok(rows
@@ -224,15 +224,12 @@ impl SiteReader<'_> {
             .collect())
     }
 
-    /// Revenue by event and currency, without voided amounts. Both days are inclusive.
+    /// Revenue by event and currency, without voided amounts.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
-    pub async fn revenue_totals(
-        &self,
-        (from, to): (Day, Day),
-    ) -> Result<Vec<RevenueTotal>, StoreError> {
+    pub async fn revenue_totals(&self, days: DayRange) -> Result<Vec<RevenueTotal>, StoreError> {
         let sql = format!(
             "SELECT event, upper(code) AS currency, \
              toUInt64(sumIf(n, code = upper(code))) AS hits, \
@@ -242,7 +239,7 @@ impl SiteReader<'_> {
              GROUP BY event, currency ORDER BY event, currency"
         );
 
-        let range = [from.as_number(), to.as_number()];
+        let range = [days.first().as_number(), days.last().as_number()];
         let query = self
             .short_client
             .query(&sql)
@@ -359,7 +356,7 @@ pub struct FaultTotal {
 }
 
 impl SiteReader<'_> {
-    /// The histograms of one page, or of all pages together, in no order. Both days are inclusive.
+    /// The histograms of one page, or of all pages together, in no order.
     ///
     /// # Errors
     ///
@@ -367,7 +364,7 @@ impl SiteReader<'_> {
     pub async fn vitals_histogram(
         &self,
         path: Option<&str>,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<VitalBucketCount>, StoreError> {
         let sql = format!(
             "SELECT '' AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
@@ -379,22 +376,22 @@ impl SiteReader<'_> {
             .short_client
             .query(&sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         if let Some(path) = path {
             query = query.bind(path);
         }
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
-    /// The histograms of each day by class of device, in no order. Both days are inclusive.
+    /// The histograms of each day by class of device, in no order.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn vitals_by_device(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
     ) -> Result<Vec<DeviceBucketCount>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, \
                    toString(metric) AS metric, bucket, sum(hits) AS hits \
@@ -404,20 +401,19 @@ impl SiteReader<'_> {
             .short_client
             .query(sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
-    /// The histograms of the `limit` pages with most measurements, in no order. Both days are
-    /// inclusive.
+    /// The histograms of the `limit` pages with most measurements, in no order.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn vitals_by_page(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
     ) -> Result<Vec<VitalBucketCount>, StoreError> {
         let scope = "site = ? AND day BETWEEN toDate(?) AND toDate(?)";
@@ -432,8 +428,8 @@ impl SiteReader<'_> {
         for _ in 0..2 {
             query = query
                 .bind(self.site.as_u128())
-                .bind(from.as_number())
-                .bind(to.as_number());
+                .bind(days.first().as_number())
+                .bind(days.last().as_number());
         }
         query
             .bind(limit as u64)
@@ -442,14 +438,14 @@ impl SiteReader<'_> {
             .map_err(error_during(STEP))
     }
 
-    /// The `limit` most frequent faults, most frequent first. Both days are inclusive.
+    /// The `limit` most frequent faults, most frequent first.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn top_faults(
         &self,
-        (from, to): (Day, Day),
+        days: DayRange,
         limit: usize,
     ) -> Result<Vec<FaultTotal>, StoreError> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
@@ -460,8 +456,8 @@ impl SiteReader<'_> {
             .short_client
             .query(sql)
             .bind(self.site.as_u128())
-            .bind(from.as_number())
-            .bind(to.as_number());
+            .bind(days.first().as_number())
+            .bind(days.last().as_number());
         query
             .bind(limit as u64)
             .fetch_all()

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
-use crate::calendar::Day;
-use crate::event::SiteId;
+use crate::calendar::{Day, DayRange};
+use crate::event::{CurrencyCode, SiteId};
 
 const STEP: &str = "the voids";
 
@@ -39,14 +39,12 @@ pub(super) const BOOKED_QUERY: &str = "\
 pub struct VoidRequest {
     /// The void's id within the site, chosen by the caller.
     pub id: String,
-    /// The first day, inclusive.
-    pub from: Day,
-    /// The last day, inclusive.
-    pub to: Day,
+    /// The days whose amounts are voided.
+    pub days: DayRange,
     /// The event's name.
     pub event: String,
-    /// The currency's ISO 4217 code, in capitals.
-    pub currency: String,
+    /// The currency whose amounts are voided.
+    pub currency: CurrencyCode,
 }
 
 /// A void and what it took out.
@@ -77,13 +75,14 @@ impl VoidRow {
     pub fn is_result_of(&self, void: &VoidRequest) -> bool {
         let VoidRequest {
             id,
-            from,
-            to,
+            days,
             event,
             currency,
         } = void;
-        (&self.id, self.from, self.to, &self.event, &self.currency)
-            == (id, from.as_number(), to.as_number(), event, currency)
+        let (first, last) = (days.first().as_number(), days.last().as_number());
+        let currency = currency.as_str();
+        (&self.id, self.from, self.to, &self.event, &*self.currency)
+            == (id, first, last, event, currency)
     }
 }
 
@@ -111,7 +110,8 @@ impl Store {
             next_revision_expression("money_voids")
         );
 
-        let (site, range) = (site.as_u128(), [void.from.as_number(), void.to.as_number()]);
+        let (first, last) = (void.days.first(), void.days.last());
+        let (site, range) = (site.as_u128(), [first, last].map(Day::as_number));
         let query = self
             .short_client
             .query(&sql)
@@ -119,7 +119,10 @@ impl Store {
             .bind(&void.id)
             .bind(range[0])
             .bind(range[1]);
-        let query = query.bind(&void.event).bind(&void.currency).bind(at);
+        let query = query
+            .bind(&void.event)
+            .bind(void.currency.as_str())
+            .bind(at);
         let query = query
             .bind(site)
             .bind(range[0])
@@ -129,7 +132,7 @@ impl Store {
             .bind(range[1]);
         query
             .bind(&void.event)
-            .bind(&void.currency)
+            .bind(void.currency.as_str())
             .execute()
             .await
             .map_err(error_during(STEP))

@@ -13,7 +13,7 @@ use crate::access::{
     AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal,
     SessionId, SessionTable, UsedTokens,
 };
-use crate::calendar::Millis;
+use crate::calendar::{Millis, TimeSpan};
 use crate::config::{Config, Secret};
 use crate::event::{Problem, ProblemCode};
 use crate::http::{
@@ -45,7 +45,7 @@ pub struct AuthState {
     pub(super) allows_operator_handover: bool,
     pub(super) share_k: u32,
     pub(super) cookie_signer: CookieSigner,
-    pub(super) unlock_millis: Millis,
+    pub(super) unlock_period: TimeSpan,
 }
 
 /// A principal, and the session of the request, if any.
@@ -74,15 +74,14 @@ impl AuthState {
         rates: Arc<RateLimiters>,
     ) -> Result<AuthState, jsonwebtoken::errors::Error> {
         let access = &config.access;
-        let millis = |secs: u32| Millis::from(secs) * 1000;
         Ok(AuthState {
             operator_auth: OperatorAuth::new(config),
             origins: OriginResolver::new(TrustedProxies::new(&config.proxy.trusted)),
             rate_limiters: rates,
             token_attempts: TokenAttemptLimiter::new(&config.limits),
             sessions: SessionTable::new(
-                millis(access.idle_timeout_secs),
-                millis(access.absolute_timeout_secs),
+                TimeSpan::from_secs(access.idle_timeout_secs),
+                TimeSpan::from_secs(access.absolute_timeout_secs),
                 access.sessions,
             ),
             passwords: PasswordChecker::default(),
@@ -92,7 +91,7 @@ impl AuthState {
             allows_operator_handover: access.handover_operator,
             share_k: config.report.share_k.max(config.report.k),
             cookie_signer: CookieSigner::default(),
-            unlock_millis: millis(access.absolute_timeout_secs),
+            unlock_period: TimeSpan::from_secs(access.absolute_timeout_secs),
         })
     }
 

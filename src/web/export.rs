@@ -12,9 +12,23 @@ use crate::event::{Dimension, Problem, Subject};
 use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
 use crate::store::Store;
 
-const TABLE_NAMES: &str = "series, page, link, event, money, source, channel, campaign, country, \
-    device, browser, os, language, vitals or faults";
 const DEFAULT_ROWS: u32 = 1000;
+
+/// The lists that can be exported, in the order of `docs/openapi.json`.
+fn exported_tables() -> impl Iterator<Item = &'static str> {
+    let subjects = Subject::ITEM_SUBJECTS.into_iter().map(Subject::name);
+    let dimensions = Subject::Site.dimensions().iter().map(|dim| dim.name());
+    std::iter::once("series")
+        .chain(subjects)
+        .chain(["money"])
+        .chain(dimensions)
+        .chain(["vitals", "faults"])
+}
+
+fn join_table_names() -> String {
+    let names: Vec<&str> = exported_tables().collect();
+    names.join(", ")
+}
 
 /// `GET /api/v1/sites/{site}/export`.
 pub async fn get_export(
@@ -67,13 +81,17 @@ async fn build_file(
         .map(|(key, value)| (key, Value::String(value)))
         .collect();
     let word = |key: &str| own.get(key).and_then(Value::as_str);
-    let table =
-        word("table").ok_or_else(|| invalid_query(format!("table must be {TABLE_NAMES}")))?;
+    let table = word("table")
+        .ok_or_else(|| invalid_query(format!("table must be {}", join_table_names())))?;
     let mut asked = ReportParams::from_pairs(rest).ok_or_else(accepted)?;
     asked.limit = asked.limit.or(Some(DEFAULT_ROWS));
 
     let (store, question) = build_query(name, site, asked)?;
-    let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
+    let stem = format!(
+        "{name}-{table}-{}-{}",
+        question.days.first(),
+        question.days.last()
+    );
     let marked = match word("bom") {
         None => false,
         Some("true") => true,
@@ -130,7 +148,12 @@ async fn load_rows(
         _ if Dimension::from_name(table).is_some_and(|dim| dim != Dimension::Total) => {
             &answer["dimensions"][table]["rows"]
         }
-        _ => return Err(invalid_query(format!("table must be {TABLE_NAMES}"))),
+        _ => {
+            return Err(invalid_query(format!(
+                "table must be {}",
+                join_table_names()
+            )));
+        }
     };
     Ok(list.as_array().cloned().unwrap_or_default())
 }
@@ -292,6 +315,16 @@ mod tests {
         assert!(
             !file.lines().flat_map(|line| line.split(';')).any(formula),
             "{file}"
+        );
+    }
+
+    #[test]
+    fn the_tables_are_those_of_the_description() {
+        let described: Value =
+            serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+        assert_eq!(
+            described["components"]["parameters"]["table"]["schema"]["enum"],
+            json!(exported_tables().collect::<Vec<_>>())
         );
     }
 

@@ -37,7 +37,7 @@ pub async fn get_metrics(
     };
     let times = ClockReadings {
         file_time: site.clock.file_time(),
-        ahead_millis: site.clock.ahead_millis(),
+        ahead: site.clock.time_ahead(),
         now: site.clock.now(),
     };
     let store = site.read_store_figures().await;

@@ -15,9 +15,9 @@ use super::access::Permission;
 use super::api::{find_site, json_response};
 use super::body::{JsonBody, bad_value};
 use crate::access::AuditAction;
-use crate::calendar::Day;
+use crate::calendar::{DateRange, Day};
 use crate::config::is_site_name;
-use crate::event::{Problem, minor_digits};
+use crate::event::{CurrencyCode, Problem, minor_digits};
 use crate::store::{VoidRequest, VoidRow};
 
 const MAX_BODY_BYTES: usize = 8192;
@@ -88,7 +88,7 @@ fn void_row(voided: &VoidRow) -> Value {
     let at = Timestamp::from_second(i64::from(voided.at)).unwrap_or_default();
     json!({
         "id": voided.id, "from": day(voided.from), "to": day(voided.to), "event": voided.event, "currency": voided.currency,
-        "hits": voided.hits, "over": voided.over, "minor": voided.minor, "digits": minor_digits(voided.currency.as_bytes()),
+        "hits": voided.hits, "over": voided.over, "minor": voided.minor, "digits": minor_digits(&voided.currency),
         "at": at.to_string(),
     })
 }
@@ -108,25 +108,23 @@ impl NewVoid {
             ));
         }
 
-        let days = Day::from_date(from)
-            .zip(Day::from_date(to))
-            .filter(|_| from <= to);
-        let (from, to) =
-            days.ok_or_else(|| bad_value("from and to must be days, from not after to"))?;
+        let dates = DateRange {
+            first: from,
+            last: to,
+        };
+        let days = dates
+            .to_days()
+            .ok_or_else(|| bad_value("from and to must be days, from not after to"))?;
         if event.is_empty() || event.chars().count() > 64 {
             return Err(bad_value(
                 "event must be the name of an event as the report has it",
             ));
         }
-        if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            return Err(bad_value(
-                "currency must be three capital letters (ISO 4217)",
-            ));
-        }
+        let currency = CurrencyCode::parse(&currency)
+            .ok_or_else(|| bad_value("currency must be three capital letters (ISO 4217)"))?;
         Ok(VoidRequest {
             id,
-            from,
-            to,
+            days,
             event,
             currency,
         })

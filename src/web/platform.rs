@@ -171,7 +171,7 @@ async fn get_platform_health(
         "store": site.store_kind,
         "store_ready": store.is_some(),
         "checks": site.health.run_checks(),
-        "clock_ahead_secs": site.clock.ahead_millis() / 1000,
+        "clock_ahead_secs": site.clock.time_ahead().as_secs(),
         "journal": {
             "bytes": journal.folder.total_bytes(),
             "max_bytes": site.journal_max_bytes,

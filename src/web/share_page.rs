@@ -231,7 +231,7 @@ impl AppState {
     }
 
     fn unlock_cookie(&self, share: &ShareLink) -> String {
-        let until = self.clock.now() + self.auth.unlock_millis;
+        let until = self.clock.now() + self.auth.unlock_period;
         let value = format!(
             "{until}.{}",
             self.auth.cookie_signer.sign(&unlock_payload(share, until))

@@ -1,10 +1,10 @@
 //! Browser families. In-app browsers have the name of the app.
 
 use super::super::sources::ListedSource;
-use super::named_enum::named_enum;
 
-named_enum! {
-    Browser {
+string_enum! {
+    /// A family of browsers.
+    pub enum Browser {
         Other = "(other)",
         Chrome = "Chrome",
         Safari = "Safari",

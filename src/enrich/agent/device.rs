@@ -4,10 +4,9 @@
 //! uap-core would determine the model, at five times the cost, for a value that distinguishes
 //! visitors.
 
-use super::named_enum::named_enum;
-
-named_enum! {
-    Os {
+string_enum! {
+    /// An operating system.
+    pub enum Os {
         Other = "(other)",
         Windows = "Windows",
         MacOs = "macOS",
@@ -36,8 +35,9 @@ named_enum! {
     }
 }
 
-named_enum! {
-    Device {
+string_enum! {
+    /// A class of devices.
+    pub enum Device {
         Other = "(other)",
         Desktop = "desktop",
         Phone = "phone",

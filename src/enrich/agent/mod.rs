@@ -10,7 +10,6 @@ mod bots;
 mod browser;
 mod device;
 mod hints;
-pub(super) mod named_enum;
 
 use std::thread;
 

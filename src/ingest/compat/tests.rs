@@ -3,10 +3,15 @@ use serde_json::{Value, json};
 
 use super::{ValidationError, goatcounter, plausible, umami};
 use crate::enrich::PageUrl;
-use crate::event::{FaultKind, HitDetail, HitKind, HitPayload};
+use crate::event::{CurrencyCode, FaultKind, HitDetail, HitKind, HitPayload, Money};
 
 fn plausible(body: &Value) -> Result<HitPayload<'static>, ValidationError> {
     plausible::parse_hit(body.to_string().as_bytes())
+}
+
+fn amount(minor: u64, currency: &str) -> HitDetail {
+    let currency = CurrencyCode::parse(currency).unwrap();
+    HitDetail::Money(Money { minor, currency })
 }
 
 #[test]
@@ -130,15 +135,15 @@ fn plausibles_automatic_events_become_our_kinds() {
     for (revenue, detail) in [
         (
             json!({"amount": 19.99, "currency": "EUR"}),
-            HitDetail::Money(1999, *b"EUR"),
+            amount(1999, "EUR"),
         ),
         (
             json!({"amount": "1500", "currency": "JPY"}),
-            HitDetail::Money(1500, *b"JPY"),
+            amount(1500, "JPY"),
         ),
         (
             json!(r#"{"amount":1,"currency":"USD"}"#),
-            HitDetail::Money(100, *b"USD"),
+            amount(100, "USD"),
         ),
         (json!({}), HitDetail::Empty),
         (json!({"amount": -1, "currency": "EUR"}), HitDetail::Empty),
