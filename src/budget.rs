@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// A limit of entries that all days share. Clones share it.
 #[derive(Clone)]
 pub struct SharedBudget(Arc<BudgetState>);
 
@@ -19,6 +20,7 @@ pub struct BudgetShare {
 }
 
 impl SharedBudget {
+    /// A budget of at most `most` entries.
     pub fn new(most: usize) -> SharedBudget {
         SharedBudget(Arc::new(BudgetState {
             used: AtomicUsize::new(0),

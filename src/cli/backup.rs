@@ -27,6 +27,7 @@ use crate::server::store_options;
 pub enum BackupSubcommand {
     /// Make a backup in backup.dir, beside a running collector or without one.
     Create {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// Copy only what the newest backup does not have. It needs that one to be restored.
@@ -41,12 +42,14 @@ pub enum BackupSubcommand {
     },
     /// Print the backups, the oldest first.
     List {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
     },
     /// Read all files of a backup, restore it into a scratch database, and compare the sums of all
     /// tables.
     Verify {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// A name that `list` prints, or `latest`.
@@ -55,6 +58,7 @@ pub enum BackupSubcommand {
     },
     /// Put a backup in the place of the store. The collector must be stopped.
     Restore {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// A name that `list` prints, or `latest`.

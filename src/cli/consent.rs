@@ -13,6 +13,7 @@ pub enum ConsentSubcommand {
     /// Print a line with a new key for consent.key_file. The first line of the file signs; the
     /// others only verify.
     NewKey {
+        /// The id of the key.
         #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },

@@ -18,6 +18,7 @@ use crate::mail::{MailKeys, MailLink, SignRequest};
 pub enum MailSubcommand {
     /// Print the pixel and the links of a mail, the same for all recipients of the batch.
     Sign {
+        /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
         /// The name of one of mail.templates.
@@ -45,6 +46,7 @@ pub enum MailSubcommand {
     /// Print a line with a new key for mail.key_file. The first line of the file signs from the
     /// next start on.
     NewKey {
+        /// The id of the key.
         #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },

@@ -43,6 +43,7 @@ pub struct MemoryBudget {
     /// All parts together.
     divided: u64,
     parts: Vec<BudgetPart>,
+    /// The limits that follow from the budget.
     #[serde(skip)]
     pub caps: MemoryCaps,
 }
@@ -50,14 +51,23 @@ pub struct MemoryBudget {
 /// Maximum numbers of entries, over all current days.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryCaps {
+    /// Visitors (`limits.visitors`).
     pub visitors: usize,
+    /// Pairs of a visitor and an item (`limits.visitor_items`).
     pub visitor_items: usize,
+    /// Sites with a hit (`limits.sites`).
     pub sites: usize,
+    /// Distinct texts (`limits.texts`).
     pub texts: usize,
+    /// Bytes of the distinct texts (`limits.text_bytes`).
     pub text_bytes: usize,
+    /// Hit ids of one minute (`limits.hit_ids`).
     pub hit_ids: usize,
+    /// Networks that the rate limits track (`limits.networks`).
     pub networks: usize,
+    /// Hits that wait for the journal (`limits.queued_hits`).
     pub queued_hits: usize,
+    /// Open connections (`server.max_connections`).
     pub connections: usize,
 }
 

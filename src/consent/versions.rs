@@ -34,22 +34,32 @@ pub enum PolicyMismatch {
          consent.version and policy.effective_date, or take the change back", .difference.join("\n  ")
     )]
     RegisterChanged {
+        /// The configured version.
         version: u32,
+        /// The changes, one line each.
         difference: Vec<String>,
     },
     /// `found` is older than `newest`, the latest version in use.
     #[error(
         "consent.version is {found}, but {newest} was put already; accepted are {newest} and later"
     )]
-    OlderVersion { found: u32, newest: u32 },
+    OlderVersion {
+        /// The version that was found.
+        found: u32,
+        /// The latest version in use.
+        newest: u32,
+    },
     /// The register changed, but the effective date of the notice did not.
     #[error(
         "policy.effective_date is still {date}, but version {version} asks about something else:\n  \
          {}\nthe notice must say since when", .difference.join("\n  ")
     )]
     SameEffectiveDate {
+        /// The configured version.
         version: u32,
+        /// The configured date.
         date: jiff::civil::Date,
+        /// The changes, one line each.
         difference: Vec<String>,
     },
 }

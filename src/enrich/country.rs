@@ -55,13 +55,17 @@ pub enum CountryFileError {
     /// The file cannot be read from disk.
     #[error("the country file {path} cannot be read: {source}")]
     Read {
+        /// The file or folder.
         path: PathBuf,
+        /// The error below it.
         source: std::io::Error,
     },
     /// The file is not an mmdb file.
     #[error("the country file {path} is no usable mmdb: {source}")]
     Format {
+        /// The file or folder.
         path: PathBuf,
+        /// The error below it.
         source: maxminddb::MaxMindDbError,
     },
 }

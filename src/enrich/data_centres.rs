@@ -17,15 +17,25 @@ use crate::event::ClientAddress;
 /// visitors.
 const MIN_PREFIX_LENGTHS: [u8; 2] = [8, 16];
 
+/// The file of networks cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataCentreFileError {
+    /// The file cannot be read.
     #[error("{path}: {source}")]
     Read {
+        /// The file or folder.
         path: PathBuf,
+        /// The error below it.
         source: std::io::Error,
     },
+    /// A line is no network.
     #[error("{path}: {reason}")]
-    Form { path: PathBuf, reason: String },
+    Form {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// Size and time of the file as it was read.
@@ -72,6 +82,7 @@ impl DataCentreNetworks {
         Ok(changed)
     }
 
+    /// Whether a file is configured.
     pub fn is_enabled(&self) -> bool {
         self.path.is_some()
     }

@@ -21,17 +21,29 @@ pub struct ListedSource(u16);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceGroup {
+    /// Search engines.
     Search,
+    /// Social networks.
     Social,
+    /// AI assistants.
     Assistant,
+    /// Web mail.
     Mail,
+    /// Messengers.
     Messenger,
+    /// Video platforms.
     Video,
+    /// Music platforms.
     Music,
+    /// News and forums.
     News,
+    /// Shops and marketplaces.
     Shop,
+    /// Tools of teams.
     Work,
+    /// Pages of links and URL shorteners.
     Links,
+    /// Advertising networks.
     Ads,
 }
 

@@ -27,6 +27,7 @@ pub enum CommitError {
     QueueFull,
     /// The journal's disk is full, or `journal.max_bytes` is reached.
     DiskFull,
+    /// The collector stops.
     Stopping,
     /// The disk failed during the write, so the hit may be counted after a restart; the response is
     /// 500.

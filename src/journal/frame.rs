@@ -24,16 +24,21 @@ fn frame_checksum(length: u32, payload: &[u8]) -> u32 {
 /// A frame, or a part of a file that is not one.
 #[derive(PartialEq, Debug)]
 pub enum SegmentRegion<'a> {
+    /// The payload of a whole frame.
     Frame(&'a [u8]),
     /// The bytes from `at` up to `next` are damaged; whole frames follow.
     Damage {
+        /// First byte of the region, from the start of the file.
         at: usize,
+        /// First byte after the region.
         next: usize,
     },
     /// The last write is incomplete, so its hits were not acknowledged. `bytes` is its length, up
     /// to the zeros of the reserved space.
     Torn {
+        /// First byte of the region, from the start of the file.
         at: usize,
+        /// Length of the region in bytes.
         bytes: usize,
     },
 }
@@ -41,6 +46,7 @@ pub enum SegmentRegion<'a> {
 /// Iterates over the frames of a segment file and the damage between them.
 pub struct FrameScanner<'a> {
     file: &'a [u8],
+    /// First byte of the region, from the start of the file.
     at: usize,
 }
 

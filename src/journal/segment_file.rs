@@ -20,18 +20,35 @@ const RESERVE_CHUNK_BYTES: u64 = 4 << 20;
 /// Failures of the journal. `Append` says whether the failed frame was truncated away.
 #[derive(thiserror::Error, Debug)]
 pub enum JournalError {
+    /// A file cannot be read or written.
     #[error("{path}: {error}", path = path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// Another process holds the lock of this folder.
     #[error("{path}: another collector uses this journal", path = .0.display())]
     InUse(PathBuf),
+    /// A frame was not written. `undone` says whether it was truncated away.
     #[error("{path}: {error}; what was written last {}", if *undone { "was taken back" } else { "may be there or not" }, path = path.display())]
     Append {
+        /// The file or folder.
         path: PathBuf,
+        /// The error of the system.
         error: io::Error,
+        /// Whether the frame is certain not to be read at the next start.
         undone: bool,
     },
+    /// A file is not a segment, or its content contradicts itself.
     #[error("{path}: {what}", path = path.display())]
-    Damaged { path: PathBuf, what: String },
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 impl JournalError {

@@ -9,7 +9,12 @@ use std::path::{Path, PathBuf};
 pub enum LedgerError {
     /// A file or folder cannot be read or written.
     #[error("{path}: {error}", path = path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
     /// Another process holds the lock of this folder.
     #[error("{path}: another process writes this ledger", path = .0.display())]
     InUse(PathBuf),
@@ -19,21 +24,40 @@ pub enum LedgerError {
     /// The record with this number, at this byte, is missing, damaged or contradicts another one.
     #[error("{path}, byte {offset}: record {record} {what}", path = path.display())]
     Damaged {
+        /// The file or folder.
         path: PathBuf,
+        /// The number of the record.
         record: u64,
+        /// Where the record begins, in bytes from the start of the file.
         offset: u64,
+        /// What is wrong.
         what: String,
     },
     /// A checkpoint is malformed or has no valid signature.
     #[error("{file}: {what}", file = file.display())]
-    InvalidCheckpoint { file: PathBuf, what: &'static str },
+    InvalidCheckpoint {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A receipt is malformed or not valid.
     #[error("{file}: {what}", file = file.display())]
-    InvalidReceipt { file: PathBuf, what: String },
+    InvalidReceipt {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The file of versions is malformed.
     #[error("{path}: {what}; it contains the versions of the consent prompt that were shown, and \
         only the collector writes it", path = path.display())]
-    InvalidVersions { path: PathBuf, what: String },
+    InvalidVersions {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The file does not contain a signing key.
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` \
         writes it", path = .0.display())]
@@ -50,11 +74,16 @@ pub enum LedgerError {
     #[error(
         "a grant given on {day} or later can still be live; the youngest day accepted is {day}"
     )]
-    CutTooRecent { day: jiff::civil::Date },
+    CutTooRecent {
+        /// The latest day that is accepted.
+        day: jiff::civil::Date,
+    },
     /// The act cannot be recorded as it is, because of an error of the caller.
     #[error("{field}: must be {accepted}")]
     InvalidField {
+        /// The field.
         field: &'static str,
+        /// What is accepted.
         accepted: &'static str,
     },
     /// The withdrawal refers to no live grant.
@@ -66,7 +95,10 @@ pub enum LedgerError {
     /// `ledger.acts_per_hour` is exhausted. Nothing was recorded; the same act may be retried after
     /// `retry_secs`.
     #[error("the ledger accepts no more acts in this hour")]
-    QuotaExceeded { retry_secs: i64 },
+    QuotaExceeded {
+        /// Seconds until acts are accepted again.
+        retry_secs: i64,
+    },
     /// It is unknown whether the act is on disk. The visitor gets an error, and a restart reads
     /// what is stored.
     #[error("the ledger's disk failed; restart the collector once it is well")]

@@ -19,13 +19,16 @@ pub struct MailKeys(Vec<(Box<str>, Key)>);
 /// Why a key file is rejected. Names the line only, because its content is secret.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum MailKeysError {
+    /// The line with this number, counted from 1, is malformed.
     #[error(
         "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a secret of at \
          least {MIN_SECRET_BYTES} bytes"
     )]
     Malformed(usize),
+    /// The line with this number, counted from 1, repeats the id of an earlier one.
     #[error("line {0} has the id of a line before it")]
     DuplicateId(usize),
+    /// The file has no keys.
     #[error("it holds no key")]
     Empty,
 }

@@ -85,41 +85,55 @@ pub struct SignedMail {
 /// Why a request is rejected: the key, then what it accepts.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum SignRequestError {
+    /// `mail.templates` does not list the template.
     #[error(
         "template: mail.templates lists {listed}; another template is neither signed nor counted"
     )]
-    UnknownTemplate { listed: String },
+    UnknownTemplate {
+        /// The templates that are listed.
+        listed: String,
+    },
+    /// The name of the link with this index is malformed or not unique.
     #[error("links[{0}]: the name of a link is 1 to 64 of a to z, digits, _ and -, each once")]
     LinkName(usize),
+    /// The mail has too many links.
     #[error("links: a mail has at most {MAX_LINKS} links")]
     TooManyLinks,
+    /// The name of the link with this index may identify a recipient.
     #[error(
         "links[{0}].link: looks like a recipient, who has no link of his own: at most \
          {MAX_DIGITS_IN_A_ROW} digits in a row and {MAX_DIGITS} in all, no token, no UUID. A link \
          is named after what it is, the same in all mails"
     )]
     LooksLikeRecipient(usize),
+    /// The day of the mail batch is later than today.
     #[error(
         "batch: {0} is still to come: a mail is signed for the day it is sent on, at most \
          {MAX_BATCH_AGE_DAYS} days later"
     )]
     FutureBatch(Date),
+    /// The day of the mail batch is too early or outside the calendar.
     #[error(
         "batch: a day from 1970-01-01 to 2149-06-06, at most {MAX_BATCH_AGE_DAYS} days ago: a mail \
          is signed for the day it is sent on"
     )]
     Batch,
+    /// The last day is before the batch's, or too late.
     #[error("expires: a day from the batch's on, at most {MAX_LIFE_DAYS} days later")]
     Expires,
+    /// The last day is over.
     #[error("expires: {0} is over, so nothing of this mail would work")]
     Expired(Date),
+    /// The instant of sending is not on the batch's day or a day beside it.
     #[error("sent: an instant of the batch's day or of the day before or after it")]
     Sent,
+    /// The instant of sending is no whole minute.
     #[error(
         "sent: a whole minute, the same in all mails of the batch: an instant of each would be a \
          number of its recipient"
     )]
     NotWholeMinute,
+    /// The target of the link with this index is rejected.
     #[error("links[{0}].url: {1}")]
     Target(usize, TargetError),
 }

@@ -18,13 +18,22 @@ const BUILT_IN_NETWORKS: &str = include_str!("../../data/mail-networks.csv");
 /// Why a list cannot be loaded.
 #[derive(thiserror::Error, Debug)]
 pub enum ReaderListsError {
+    /// The file cannot be read.
     #[error("{path}: {source}")]
     Read {
+        /// The file or folder.
         path: PathBuf,
+        /// The error below it.
         source: std::io::Error,
     },
+    /// The file is no such list.
     #[error("{path}: {reason}")]
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// Substrings of user agents, matched without regard to case.

@@ -29,9 +29,13 @@ const MAX_EXPIRES: usize = 4;
 /// Kinds of values that all mails of one template and batch day share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SharedValueKind {
+    /// Names of links.
     Link,
+    /// Targets of links.
     Target,
+    /// Instants of sending.
     Sent,
+    /// Last days on which links work.
     Expires,
 }
 
@@ -56,6 +60,7 @@ impl SharedValueKind {
 /// Why mails are not signed.
 #[derive(thiserror::Error, Debug)]
 pub enum SignedValuesError {
+    /// The mails of one template and batch day would have too many different values of a kind.
     #[error(
         "mails[{mail}].{field}: all mails of one template and batch day share what they hold, at \
          most {most} {} together, and {template} of {batch} has as many: one of each recipient's \
@@ -63,15 +68,27 @@ pub enum SignedValuesError {
         .shared.plural_name()
     )]
     LimitReached {
+        /// Index of the mail in the request.
         mail: usize,
+        /// The field of that mail.
         field: String,
+        /// The kind of value.
         shared: SharedValueKind,
+        /// Maximum number of different values.
         most: usize,
+        /// The template.
         template: String,
+        /// The day of the mail batch.
         batch: Date,
     },
+    /// The file of signed values cannot be read or written.
     #[error("{path}: {source}", path = .path.display())]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error below it.
+        source: io::Error,
+    },
 }
 
 /// Digests by kind, in the order of [`SharedValueKind::ALL`].
@@ -82,7 +99,9 @@ type MailingValues = BTreeMap<(String, Date), ValueDigests>;
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct MailingRow {
+    /// The template.
     template: String,
+    /// The day of the mail batch.
     batch: Date,
     values: ValueDigests,
 }
@@ -97,9 +116,12 @@ pub struct SignedValues {
 
 /// One value of one mail, at `mails[mail].field` of the request.
 struct ValueClaim<'a> {
+    /// Index of the mail in the request.
     mail: usize,
+    /// The field of that mail.
     field: String,
     mailing: (&'a str, Date),
+    /// The kind of value.
     shared: SharedValueKind,
     digest: u32,
 }

@@ -11,20 +11,25 @@ const MAX_TARGET_BYTES: usize = 2048;
 /// Why a target is rejected. Does not quote the target, which may identify a person.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetError {
+    /// The scheme is not accepted; `true` if `http` would be.
     #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
     Scheme(bool),
+    /// It is too long, or has bytes that must be encoded.
     #[error(
         "a target has at most {MAX_TARGET_BYTES} bytes, all of them printable ASCII, no backslash: \
          encode the rest"
     )]
     InvalidBytes,
+    /// It has no host, or a user.
     #[error("a target names a host, and no user")]
     Host,
+    /// It unsubscribes whoever follows it.
     #[error(
         "a link to unsubscribe is never wrapped: software that follows links would unsubscribe \
          people"
     )]
     Unsubscribe,
+    /// This part of it may identify a recipient.
     #[error(
         "a target is the same for all recipients; the {0} of this one looks like one of them (an \
          address, a token, a UUID, nine digits or more, a key such as rcpt, user, email or token). \
@@ -36,9 +41,13 @@ pub enum TargetError {
 /// The part of a target that looks like a recipient's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetPart {
+    /// It has no host, or a user.
     Host,
+    /// The path.
     Path,
+    /// The query.
     Query,
+    /// The fragment.
     Fragment,
 }
 

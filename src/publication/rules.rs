@@ -103,7 +103,10 @@ pub enum ClosedPeriod {
     Day,
     /// An hour of the day that is still open: only lots of at least `open_lot` visitors may be
     /// published.
-    Hour { open_lot: u64 },
+    Hour {
+        /// Minimum number of visitors of a lot.
+        open_lot: u64,
+    },
 }
 
 /// The parameters of lots, the same for all sites of a platform.

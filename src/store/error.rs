@@ -27,11 +27,18 @@ pub enum StoreError {
         "the database has schema {found} and this binary knows schemas up to {known}: it was used \
          by a later version; start that one, or give this one another store.database"
     )]
-    SchemaTooNew { found: u32, known: u32 },
+    SchemaTooNew {
+        /// The version that was found.
+        found: u32,
+        /// The latest schema that this binary knows.
+        known: u32,
+    },
     /// The configuration of the store is invalid.
     #[error("store.{key}: {reason}")]
     InvalidOption {
+        /// The key in `[store]`.
         key: &'static str,
+        /// What is wrong.
         reason: &'static str,
     },
     /// No connection, a lost one, or no response in time. Whether the statement took effect is
@@ -41,14 +48,19 @@ pub enum StoreError {
         advice_for_kind(kind)
     )]
     Unreachable {
+        /// What the statement was for.
         step: &'static str,
+        /// What happened.
         kind: &'static str,
     },
     /// ClickHouse responded with an error.
     #[error("ClickHouse refused {step}: code {code} {name}{}", advice_for_code(*code, right))]
     Rejected {
+        /// What the statement was for.
         step: &'static str,
+        /// ClickHouse's code of the error.
         code: u32,
+        /// ClickHouse's name of the error.
         name: String,
         /// The right that the user lacks, if it is that.
         right: String,
@@ -66,7 +78,9 @@ pub enum StoreError {
     /// ClickHouse sent an unexpected response.
     #[error("unexpected response of ClickHouse to {step}: {kind}")]
     UnexpectedResponse {
+        /// What the statement was for.
         step: &'static str,
+        /// What happened.
         kind: &'static str,
     },
     /// A migration found that its source changed while it was copied.

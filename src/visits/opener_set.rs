@@ -15,7 +15,9 @@ pub struct OpenerSet {
 /// Whether an opener was seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenerStatus {
+    /// It is the first time.
     First,
+    /// It was seen before.
     Repeated,
     /// The limit is reached: the open counts, its opener does not.
     LimitReached,

@@ -54,6 +54,7 @@ pub struct VisitHit<'a> {
 
 /// The result of looking up a hit's visit.
 pub enum VisitLookup {
+    /// The hit belongs to this visit.
     Found(VisitUpdate),
     /// No visitor: the mode has none, or a leave came without an open visit. Such a leave follows a
     /// long read; its seconds still count for the page.
@@ -94,7 +95,9 @@ pub struct VisitUpdate {
 /// What a page view would add, as (visitors, visits).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct VisitEstimate {
+    /// Of the site.
     pub site_counts: (u32, u32),
+    /// Of the page.
     pub item_counts: (u32, u32),
     /// The visitor has been counted on this day.
     pub known_today: bool,

@@ -24,7 +24,9 @@ const BI_RULE: &str = "<rule><headers><X-ClickHouse-User>regex:bi_[0-9]+</X-Clic
 /// ```
 #[derive(Serialize, Deserialize)]
 pub(super) struct LaunchConfig {
+    /// Path of libchdb.
     pub library: PathBuf,
+    /// The data directory.
     pub dir: PathBuf,
     /// ClickHouse's configuration in XML, with [`USERS_FILE_PLACEHOLDER`] for the path of `users`.
     pub config: String,
@@ -34,7 +36,9 @@ pub(super) struct LaunchConfig {
 
 /// Port and passwords of this start.
 pub(super) struct Login<'a> {
+    /// The port on 127.0.0.1.
     pub http_port: u16,
+    /// Of the collector's user.
     pub password: &'a str,
     /// Of the users of the BI port.
     pub bi_password: &'a str,

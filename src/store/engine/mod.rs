@@ -39,19 +39,24 @@ const UNLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct EngineOptions {
     /// The program to start as the engine: this one, except in tests.
     pub program: PathBuf,
+    /// Path of libchdb.
     pub library: PathBuf,
+    /// The folder of the engine's tables.
     pub data_dir: PathBuf,
     /// The folder that BACKUP and RESTORE may use; `None` for none.
     pub backup_dir: Option<PathBuf>,
+    /// Its share of the machine.
     pub limits: EngineLimits,
 }
 
+/// Limits of memory, time and threads.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
     /// Memory of the whole engine in bytes. Its resident memory can reach 1.7 times as much.
     pub server_memory: u64,
     /// Memory of one query in bytes.
     pub query_memory: u64,
+    /// Time of one query, in seconds.
     pub query_seconds: u32,
     /// Threads of one query.
     pub threads: u32,
@@ -80,28 +85,51 @@ impl Default for EngineLimits {
 /// Why the engine did not start. Each text says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// The library cannot be loaded.
     #[error(
         "cannot load the embedded engine from {path}: {reason}; run `npm ci` (it installs \
          @chdb/lib-linux-x64-gnu), or set store.library, or set store.url to use a ClickHouse \
          server"
     )]
-    LoadLibrary { path: PathBuf, reason: String },
+    LoadLibrary {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The library lacks a function.
     #[error(
         "{path} lacks {symbol}; Footfall needs libchdb 26.7.3 or later: run `npm ci`, which \
          installs @chdb/lib-linux-x64-gnu 26.7.3-stable.1"
     )]
-    MissingSymbol { path: PathBuf, symbol: String },
+    MissingSymbol {
+        /// The file or folder.
+        path: PathBuf,
+        /// The name of the function.
+        symbol: String,
+    },
+    /// The data directory cannot be created.
     #[error("cannot create the data directory {path}: {reason}")]
     Directory {
+        /// The file or folder.
         path: PathBuf,
+        /// What is wrong.
         reason: std::io::Error,
     },
+    /// Another process holds the lock of this data directory.
     #[error(
         "another collector uses this directory: {0}; stop it, or give this one its own store.dir"
     )]
     InUse(PathBuf),
+    /// The engine ended or did not answer before it had opened its data.
     #[error("the embedded engine did not open {path}: {reason}")]
-    OpenFailed { path: PathBuf, reason: String },
+    OpenFailed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of the data directory is empty that never should be.
     #[error(
         "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; \
          counts lie in the same folder, so nothing was moved. Restore store.dir from a backup; \
@@ -109,6 +137,7 @@ pub enum EngineError {
          read"
     )]
     EmptyFile(PathBuf),
+    /// The process cannot be started.
     #[error("the embedded engine's process could not be started: {0}")]
     StartProcess(std::io::Error),
 }
