@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use footfall::event::SiteId;
+use footfall::event::{SiteId, Subject};
 use footfall::store::{EngineLimits, Store, StoreOptions};
 
 use crate::{LAST_DAY, Outcome};
@@ -116,7 +116,8 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
 fn shape(class: &Class) -> String {
     let [sources, countries, campaigns] = class.values;
     let mut parts = vec!["SELECT 'site' AS subject, '' AS item, '' AS dim, '' AS value".to_owned()];
-    for (dim, values) in [
+    // A new dimension that is missing here does not compile.
+    let of_site: [(&str, u32); Subject::Site.dimensions().len()] = [
         ("source", sources * 4),
         ("channel", sources.min(9)),
         ("country", countries * 6),
@@ -125,7 +126,8 @@ fn shape(class: &Class) -> String {
         ("browser", sources),
         ("os", sources.min(7)),
         ("language", countries * 2),
-    ] {
+    ];
+    for (dim, values) in of_site {
         parts.push(attribute("site", 0, "", dim, values));
     }
     for (subject, items, prefix, dims) in [

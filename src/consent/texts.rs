@@ -189,6 +189,7 @@ impl LanguageTexts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Subject;
 
     fn tiers() -> Vec<String> {
         [
@@ -227,6 +228,22 @@ mod tests {
                 .flat_map(|l| l.banner.values().chain(l.me.values()))
                 .all(|text| !text.is_empty())
         );
+    }
+
+    #[test]
+    fn each_dimension_has_a_name_on_the_visitors_page() {
+        let texts = TextCatalog::from_files(&[], &tiers()).unwrap();
+        for dimension in Subject::Site.dimensions() {
+            let key = format!("dim_{}", dimension.name());
+            for language in &texts.languages {
+                assert_ne!(
+                    language.visitor_page_text(&key),
+                    "",
+                    "{key} of {}.toml",
+                    language.lang
+                );
+            }
+        }
     }
 
     #[test]

@@ -144,17 +144,17 @@ pub(super) mod tests {
     prop_compose! {
         fn row()(
             (site, zone, day) in (0_u128..3, 0_u32..3, 0_u16..3),
-            (subject, dim) in (0_u8..4, 0_u8..9),
+            subject in prop::sample::select(Subject::ALL.to_vec()),
+            dim in prop::sample::select(Dimension::ALL.to_vec()),
             (item, value) in any::<(u32, u32)>(),
             counts in [count(), count(), count(), count()],
         ) -> (AttributeKey, AttributeCounts) {
-            let subject = Subject::from_u8(subject).unwrap();
             let key = AttributeKey {
                 site: SiteId::from_u128(site << 100),
                 zone: StringId(zone),
                 day: Day::from_number(day),
                 subject,
-                dim: Dimension::from_u8(dim).unwrap(),
+                dim,
                 item: if subject == Subject::Site { StringId::EMPTY } else { StringId(item) },
                 value: StringId(value),
             };

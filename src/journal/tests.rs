@@ -592,6 +592,10 @@ fn the_largest_hit_fits_in_what_is_reserved_for_one() {
         event: large,
         currency: *b"EUR",
     };
+    // Item, zone, and a value of each dimension: source, campaign (100 characters), country,
+    // device, browser, system, language, channel.
+    let bytes: [usize; 2 + Subject::Site.dimensions().len()] =
+        [512, 40, 256, 400, 12, 20, 40, 40, 20, 20];
     let sums = SegmentSums {
         // The item, and the page of a visit that ended.
         strings: vec![text(512, 1), text(512, 2)],
@@ -603,9 +607,7 @@ fn the_largest_hit_fits_in_what_is_reserved_for_one() {
         hourly: vec![hourly(u32::MAX), hourly(u32::MAX - 1)],
         money: vec![(money, (1, u64::MAX))],
         attributes: AttributeSums {
-            // Item, source, campaign (100 characters), zone, country, device, browser, system,
-            // language, channel.
-            strings: [512, 256, 400, 40, 12, 20, 40, 40, 20, 20]
+            strings: bytes
                 .into_iter()
                 .enumerate()
                 .map(|(n, bytes)| text(bytes, n))

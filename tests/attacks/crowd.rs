@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use footfall::event::Subject;
 use serde_json::json;
 
 use crate::people::{Dice, Registry};
 use crate::values::{AGENTS, Agent};
 
-pub const DIMENSIONS: [&str; 8] = [
+/// All of a site. A new one that is missing here does not compile.
+pub const DIMENSIONS: [&str; Subject::Site.dimensions().len()] = [
     "source", "campaign", "country", "device", "browser", "os", "language", "channel",
 ];
 pub const NONE: &str = "(none)";

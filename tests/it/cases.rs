@@ -307,9 +307,6 @@ fn figures(report: &Value, list: &str) -> Value {
     };
     match list {
         "page" | "link" | "event" => rows(&report["subjects"][list]["rows"], "item", "hits"),
-        "source" | "campaign" | "country" | "device" | "browser" | "os" | "language" => {
-            rows(&report["dimensions"][list]["rows"], "value", "visitors")
-        }
         "seconds" => Value::Object(
             report["subjects"]["page"]["rows"]
                 .as_array()
@@ -322,6 +319,11 @@ fn figures(report: &Value, list: &str) -> Value {
                     )
                 })
                 .collect(),
+        ),
+        dimension if report["dimensions"].get(dimension).is_some() => rows(
+            &report["dimensions"][dimension]["rows"],
+            "value",
+            "visitors",
         ),
         total => report["totals"][total].clone(),
     }
