@@ -17,34 +17,34 @@ use super::address::matches_query_key;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ListedSource(u16);
 
-/// The group of a source, from which the channel is derived.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceGroup {
-    /// Search engines.
-    Search,
-    /// Social networks.
-    Social,
-    /// AI assistants.
-    Assistant,
-    /// Web mail.
-    Mail,
-    /// Messengers.
-    Messenger,
-    /// Video platforms.
-    Video,
-    /// Music platforms.
-    Music,
-    /// News and forums.
-    News,
-    /// Shops and marketplaces.
-    Shop,
-    /// Tools of teams.
-    Work,
-    /// Pages of links and URL shorteners.
-    Links,
-    /// Advertising networks.
-    Ads,
+string_enum! {
+    /// The group of a source, from which the channel is derived.
+    pub enum SourceGroup {
+        /// Search engines.
+        Search = "search",
+        /// Social networks.
+        Social = "social",
+        /// AI assistants.
+        Assistant = "assistant",
+        /// Web mail.
+        Mail = "mail",
+        /// Messengers.
+        Messenger = "messenger",
+        /// Video platforms.
+        Video = "video",
+        /// Music platforms.
+        Music = "music",
+        /// News and forums.
+        News = "news",
+        /// Shops and marketplaces.
+        Shop = "shop",
+        /// Tools of teams.
+        Work = "work",
+        /// Pages of links and URL shorteners.
+        Links = "links",
+        /// Advertising networks.
+        Ads = "ads",
+    }
 }
 
 #[derive(Deserialize)]

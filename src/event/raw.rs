@@ -113,22 +113,24 @@ pub struct ClientHints<'a> {
     pub platform: Option<&'a str>,
 }
 
-/// The kind of a hit. `Leave` is not counted as a hit; it reports the engaged time of the page that
-/// is being left. `Vital` and `Fault` describe the page, not a visitor, and belong to no visit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HitKind {
-    /// A page was viewed.
-    View,
-    /// A link was clicked.
-    Click,
-    /// A custom event that the page names.
-    Event,
-    /// A page was left.
-    Leave,
-    /// A web vital was measured.
-    Vital,
-    /// A script failed, or a page was not found.
-    Fault,
+string_enum! {
+    /// The kind of a hit. `Leave` is not counted as a hit; it reports the engaged time of the page
+    /// that is being left. `Vital` and `Fault` describe the page, not a visitor, and belong to no
+    /// visit.
+    pub enum HitKind {
+        /// A page was viewed.
+        View = "view",
+        /// A link was clicked.
+        Click = "click",
+        /// A custom event that the page names.
+        Event = "event",
+        /// A page was left.
+        Leave = "leave",
+        /// A web vital was measured.
+        Vital = "vital",
+        /// A script failed, or a page was not found.
+        Fault = "fault",
+    }
 }
 
 /// Data that only some kinds have. Already validated: nothing in it is raw input.

@@ -103,7 +103,7 @@ fn check_written_again(hit: &HitPayload<'_>) {
 /// The JSON of a hit, as a sender would write it.
 fn write_hit(hit: &HitPayload<'_>) -> serde_json::Value {
     let mut written = json!({
-        "kind": kind_name(hit.kind),
+        "kind": hit.kind.name(),
         "url": hit.url,
         "referrer": hit.referrer,
         "engaged": hit.engaged_ms,
@@ -140,17 +140,6 @@ fn write_hit(hit: &HitPayload<'_>) -> serde_json::Value {
         HitDetail::Fault(FaultKind::NotFound, _) => written["fault"] = json!("not_found"),
     }
     written
-}
-
-const fn kind_name(kind: HitKind) -> &'static str {
-    match kind {
-        HitKind::View => "view",
-        HitKind::Click => "click",
-        HitKind::Event => "event",
-        HitKind::Leave => "leave",
-        HitKind::Vital => "vital",
-        HitKind::Fault => "fault",
-    }
 }
 
 /// A value that counts in this bucket: its upper edge, which the last one does not have.

@@ -218,20 +218,9 @@ pub(super) fn bounded_engagement(millis: f64) -> u32 {
 
 impl<'a> WireHit<'a> {
     fn into_payload(self) -> Result<HitPayload<'a>, Problem> {
-        let kind = match &*self.kind {
-            "view" => HitKind::View,
-            "click" => HitKind::Click,
-            "event" => HitKind::Event,
-            "leave" => HitKind::Leave,
-            "vital" => HitKind::Vital,
-            "fault" => HitKind::Fault,
-            _ => {
-                return Err(field_problem(
-                    "kind",
-                    "must be view, click, event, leave, vital or fault",
-                ));
-            }
-        };
+        let kind = HitKind::from_name(&self.kind).ok_or_else(|| {
+            field_problem("kind", "must be view, click, event, leave, vital or fault")
+        })?;
         if self.url.is_empty() {
             return Err(field_problem("url", "must not be empty"));
         }

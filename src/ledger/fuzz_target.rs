@@ -173,11 +173,7 @@ fn act_from_line(text: &str) -> Option<NewAct> {
             banner: digest("banner")?,
         },
         lang: value["lang"].as_str()?.into(),
-        layer: match value["layer"].as_str()? {
-            "first" => PromptLayer::First,
-            "panel" => PromptLayer::Panel,
-            _ => PromptLayer::Page,
-        },
+        layer: PromptLayer::from_name(value["layer"].as_str()?)?,
         purposes: fields
             .purposes
             .0

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use super::query::ReportQuery;
 use super::range::SeriesInterval;
 use super::response::{CounterTotals, ReportRow};
-use crate::calendar::{Day, HourRange};
+use crate::calendar::{Day, HourRange, Millis};
 use crate::event::{CounterKind, Subject};
 use crate::store::{CounterSums, SiteReader, StoreError};
 
@@ -145,7 +145,7 @@ pub(super) fn format_local_time(second: u32, question: &ReportQuery) -> String {
 }
 
 /// Start and end of a local day in Unix milliseconds, the end exclusive.
-fn day_bounds(question: &ReportQuery, day: Day) -> (i64, i64) {
+fn day_bounds(question: &ReportQuery, day: Day) -> (Millis, Millis) {
     let midnight = |date: Date| {
         date.to_zoned(question.zone.clone())
             .map_or(0, |zoned| zoned.timestamp().as_millisecond())

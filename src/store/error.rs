@@ -67,14 +67,22 @@ pub enum StoreError {
     },
     /// The server cannot hold the tables.
     #[error("ClickHouse {version} at {place} is too old: {MIN_VERSION} or later is needed")]
-    TooOld { version: String, place: String },
+    TooOld {
+        /// The version of the server.
+        version: String,
+        /// Where the server is.
+        place: String,
+    },
     /// Tables that were created are not there, and what they held is lost.
     #[error(
         "tables are gone that held counts or the registry: {}; restore a backup (`footfall backup restore`), or set another \
          store.database to begin anew; hits wait in the journal meanwhile",
         tables.join(", ")
     )]
-    TablesMissing { tables: Vec<String> },
+    TablesMissing {
+        /// The names of the tables.
+        tables: Vec<String>,
+    },
     /// ClickHouse sent an unexpected response.
     #[error("unexpected response of ClickHouse to {step}: {kind}")]
     UnexpectedResponse {
@@ -101,16 +109,25 @@ pub enum StoreError {
          for the embedded engine) and restart the collector, or give the move up with `footfall \
          migrate --cancel`"
     )]
-    Moved { place: String },
+    Moved {
+        /// Where they are now.
+        place: String,
+    },
     /// The tables are being filled from another database.
     #[error(
         "the tables of this store are not complete: a move from {place} is not finished; run \
          `footfall migrate` there again"
     )]
-    TransferUnfinished { place: String },
+    TransferUnfinished {
+        /// Where they come from.
+        place: String,
+    },
     /// There is no database to move.
     #[error("{place} does not exist: there is nothing to move")]
-    NothingToMove { place: String },
+    NothingToMove {
+        /// Where the tables were expected.
+        place: String,
+    },
 }
 
 /// Codes that mean that the same request fails again: the data or the statement is wrong.

@@ -36,11 +36,26 @@ pub enum TransferState {
     /// It was never part of a move, or the move was cancelled.
     Unmoved,
     /// Its tables are being filled from another database. It must not be used.
-    Receiving { other: String, place: String },
+    Receiving {
+        /// The id of the other database.
+        other: String,
+        /// Where that one is, for messages.
+        place: String,
+    },
     /// Its tables were filled from another database, completely.
-    Received { other: String, place: String },
+    Received {
+        /// The id of the other database.
+        other: String,
+        /// Where that one is, for messages.
+        place: String,
+    },
     /// Its tables are in another database now. It must not be used.
-    Moved { other: String, place: String },
+    Moved {
+        /// The id of the other database.
+        other: String,
+        /// Where that one is, for messages.
+        place: String,
+    },
 }
 
 #[derive(Row, Deserialize)]
