@@ -114,9 +114,9 @@ for (const [name, file, type] of enums) {
 }
 
 // Counters: their number and their order.
-const counters = [
-  ...read("src/event/counts.rs").matchAll(/^ {8}\w+ = "(\w+)",/gm),
-].map(([, name]) => name);
+const counters = [...read("src/event/counts.rs").matchAll(/^ {8}\w+ = "(\w+)",/gm)].map(
+  ([, name]) => name,
+);
 if (numbers.get("counter") !== counters.map((name, at) => `${at} ${name}`).join(", "))
   problems.push(`${FORMATS}: counters are ${counters.join(", ")}`);
 

@@ -67,7 +67,8 @@ export type ProblemCode =
   | "ledger_quota_exceeded"
   | "ledger_unavailable"
   | "signing_unavailable"
-  | "publication_failed";
+  | "publication_failed"
+  | "retention_failed";
 export type SiteCounters = {
   hits: number;
   visitors: number;
