@@ -115,7 +115,7 @@ fn a_flood_of_forged_paths_sites_and_visitors_stays_within_the_budget() {
         "limits.visitors=2000",
         "limits.sites=500",
     ];
-    flood(&settings, 150 * MIB, 2_600);
+    flood(&settings, 140 * MIB, 2_600);
 }
 
 #[test]
