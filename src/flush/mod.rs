@@ -202,7 +202,7 @@ impl SegmentFlusher {
                 Ok(store) => return Ok(Some(Arc::new(store))),
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    if self.outage.record_failure_reason(&error.to_string()) {
+                    if self.outage.record_failure_reason(&error.reason()) {
                         let store = self.options.place();
                         tracing::warn!(%error, store, "the store cannot be used yet; hits are kept \
                             in the journal");
@@ -257,10 +257,11 @@ impl SegmentFlusher {
             pause = (pause * 2).min(MAX_PAUSE);
 
             if refusals >= MAX_REJECTIONS && self.try_other_segments(store).await {
-                if let Err(SendFailure::Rejected(error)) = self.try_send(store, &mut sealed).await {
+                if let Err(SendFailure::Rejected(failure)) = self.try_send(store, &mut sealed).await
+                {
                     tracing::error!(
                         segment = number,
-                        error,
+                        error = failure.text,
                         "the store takes other segments but rejects this one"
                     );
                     self.quarantine_segment(&path);
@@ -310,9 +311,10 @@ impl SegmentFlusher {
         }
     }
 
-    fn record_failure(&self, segment: u64, error: &str) {
+    fn record_failure(&self, segment: u64, failure: &FailureText) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        if self.outage.record_failure_reason(error) {
+        if self.outage.record_failure_reason(&failure.reason) {
+            let error = &failure.text;
             let store = self.options.place();
             tracing::warn!(
                 segment,
@@ -338,7 +340,7 @@ impl SegmentFlusher {
             Err(error @ JournalError::Damaged { .. }) => return Err(SendFailure::Damaged(error)),
             // For example no free file descriptor or no memory: the contents of the file may be
             // correct.
-            Err(error) => return Err(SendFailure::Transient(error.to_string())),
+            Err(error) => return Err(SendFailure::Transient(FailureText::from_journal(&error))),
         };
 
         let sent = match std::mem::replace(&mut sealed.is_new, false) {
@@ -379,13 +381,13 @@ impl SegmentFlusher {
 async fn classify_failure(store: &Store, error: StoreError) -> SendFailure {
     if error.is_table_missing() {
         return match store.restore_missing_tables().await {
-            Ok(()) => SendFailure::Transient(error.to_string()),
-            Err(reason) => SendFailure::Transient(reason.to_string()),
+            Ok(()) => SendFailure::Transient(FailureText::from_store(&error)),
+            Err(lost) => SendFailure::Transient(FailureText::from_store(&lost)),
         };
     }
     match error.is_request_rejected() {
-        true => SendFailure::Rejected(error.to_string()),
-        false => SendFailure::Transient(error.to_string()),
+        true => SendFailure::Rejected(FailureText::from_store(&error)),
+        false => SendFailure::Transient(FailureText::from_store(&error)),
     }
 }
 
@@ -394,7 +396,30 @@ enum SendFailure {
     /// The file cannot be read as a segment.
     Damaged(JournalError),
     /// The store rejected the segment.
-    Rejected(String),
+    Rejected(FailureText),
     /// A failure of the store or of this machine: retrying may succeed.
-    Transient(String),
+    Transient(FailureText),
+}
+
+/// A failure, for the log.
+struct FailureText {
+    text: String,
+    /// The same for all failures of this kind.
+    reason: String,
+}
+
+impl FailureText {
+    fn from_journal(error: &JournalError) -> FailureText {
+        FailureText {
+            text: error.to_string(),
+            reason: error.to_string(),
+        }
+    }
+
+    fn from_store(error: &StoreError) -> FailureText {
+        FailureText {
+            text: error.to_string(),
+            reason: error.reason(),
+        }
+    }
 }

@@ -140,7 +140,7 @@ impl Registry {
 
     /// Logs one line per outage, not one per attempt.
     fn record_failure(&self, error: &StoreError, what: &'static str) {
-        if self.outage.record_failure_reason(&error.to_string()) {
+        if self.outage.record_failure_reason(&error.reason()) {
             tracing::warn!(%error, "{what}; will retry every few seconds");
         }
     }

@@ -181,6 +181,15 @@ impl StoreError {
         }
     }
 
+    /// Why the call failed, without the step: the same for all calls that fail for this reason.
+    pub fn reason(&self) -> String {
+        match self {
+            StoreError::Unreachable { kind, .. } => (*kind).to_owned(),
+            StoreError::Rejected { code, right, .. } => format!("code {code} {right}"),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether a table is not there.
     pub fn is_table_missing(&self) -> bool {
         self.error_code() == Some(UNKNOWN_TABLE)
@@ -402,6 +411,19 @@ mod tests {
              and is the port in store.url its HTTP port?"
         );
         assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn the_reason_is_the_same_for_every_step() {
+        let text = "Code: 81. DB::Exception: x. (UNKNOWN_DATABASE)";
+        let fail = |step| error_during(step)(Error::BadResponse(text.to_owned()));
+        let (one, other) = (fail("a ping"), fail("an insert into daily"));
+        assert_ne!(one.to_string(), other.to_string());
+        assert_eq!(one.reason(), other.reason());
+        assert_ne!(
+            one.reason(),
+            error_during("a ping")(Error::TimedOut).reason()
+        );
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub(super) fn invalid_query(accepted: impl Into<Cow<'static, str>>) -> Problem {
 static READ_OUTAGE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
 pub(super) fn store_problem(error: StoreError) -> Problem {
-    if READ_OUTAGE.record_failure_reason(&error.to_string()) {
+    if READ_OUTAGE.record_failure_reason(&error.reason()) {
         tracing::error!(%error, "reports cannot be read");
     }
     Problem::store_unavailable()
