@@ -377,12 +377,15 @@ impl SegmentFlusher {
 }
 
 /// What a failure to send a segment means. A table that is gone is created again if that loses
-/// nothing; no other segment would be taken either.
+/// nothing. Otherwise the store rejects segments that need it, and takes others.
 async fn classify_failure(store: &Store, error: StoreError) -> SendFailure {
     if error.is_table_missing() {
         return match store.restore_missing_tables().await {
             Ok(()) => SendFailure::Transient(FailureText::from_store(&error)),
-            Err(lost) => SendFailure::Transient(FailureText::from_store(&lost)),
+            Err(lost @ StoreError::TablesMissing { .. }) => {
+                SendFailure::Rejected(FailureText::from_store(&lost))
+            }
+            Err(failed) => SendFailure::Transient(FailureText::from_store(&failed)),
         };
     }
     match error.is_request_rejected() {

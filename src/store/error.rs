@@ -76,7 +76,7 @@ pub enum StoreError {
     /// Tables that were created are not there, and what they held is lost.
     #[error(
         "tables are gone that held counts or the registry: {}; restore a backup (`footfall backup restore`), or set another \
-         store.database to begin anew; hits wait in the journal meanwhile",
+         store.database to begin anew",
         tables.join(", ")
     )]
     TablesMissing {
