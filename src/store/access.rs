@@ -3,7 +3,7 @@
 
 use clickhouse::Row;
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::client::MAX_SQL_BYTES;
@@ -41,6 +41,30 @@ struct ShareRow {
     password: String,
     created: String,
     revoked: bool,
+}
+
+/// An entry of the audit log, as it is written.
+#[derive(Row, Serialize)]
+struct NewAuditRow<'a> {
+    at: Millis,
+    id: &'a str,
+    who: &'a str,
+    act: &'a str,
+    what: &'a str,
+    revision: u64,
+}
+
+impl<'a> From<&'a AuditEntry> for NewAuditRow<'a> {
+    fn from(entry: &'a AuditEntry) -> NewAuditRow<'a> {
+        NewAuditRow {
+            at: entry.at,
+            id: &entry.id,
+            who: &entry.principal,
+            act: entry.action.name(),
+            what: &entry.object,
+            revision: 0,
+        }
+    }
 }
 
 /// An entry of the audit log, as it is read.
@@ -264,23 +288,18 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. Some entries may be
     /// stored.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        let column = |of: fn(&AuditEntry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
-        let at: Vec<Millis> = entries.iter().map(|entry| entry.at).collect();
-        let sql = "INSERT INTO audit (at, id, who, act, what, revision) \
-                   SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, \
-                   0 FROM \
-                   (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS e)";
-
-        let query = self
+        let mut insert = self
             .short_client
-            .query(sql)
-            .bind(at)
-            .bind(column(|entry| &entry.id))
-            .bind(column(|entry| &entry.principal));
-        let query = query
-            .bind(column(|entry| entry.action.name()))
-            .bind(column(|entry| &entry.object));
-        query.execute().await.map_err(error_during(STEP))
+            .begin_insert::<NewAuditRow<'_>>("audit")
+            .await
+            .map_err(error_during(STEP))?;
+        for entry in entries {
+            insert
+                .write(&NewAuditRow::from(entry))
+                .await
+                .map_err(error_during(STEP))?;
+        }
+        insert.end().await.map_err(error_during(STEP))
     }
 
     /// The newest `limit` entries, newest first.
