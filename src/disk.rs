@@ -4,7 +4,7 @@
 mod permissions;
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -81,6 +81,35 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// As for [`write_atomic`].
 pub fn write_atomic_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_synced(beside, bytes)?;
+    rename_synced(beside, path)
+}
+
+/// [`write_atomic`] of what `write` writes, for content that is not in memory as a whole.
+///
+/// # Errors
+///
+/// As for [`write_atomic`], or the error of `write`.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let beside = path.with_extension("writing");
+    write_synced_with(&beside, write)?;
+    rename_synced(&beside, path)
+}
+
+/// Appends to an existing file and syncs it.
+///
+/// # Errors
+///
+/// The file is missing or cannot be written. Some of the bytes may be in it.
+pub fn append_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().append(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+fn rename_synced(beside: &Path, path: &Path) -> io::Result<()> {
     if let Err(error) = fs::rename(beside, path) {
         let _ = fs::remove_file(beside);
         return Err(error);
@@ -91,8 +120,17 @@ pub fn write_atomic_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Res
 /// Writes and syncs a file. Removes it on failure: the remains of a file would occupy the space
 /// that is missing on a full disk.
 fn write_synced(beside: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create_private_file(beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    write_synced_with(beside, |file| file.write_all(bytes))
+}
+
+fn write_synced_with(
+    beside: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::new(create_private_file(beside)?);
+    let written = write(&mut file)
+        .and_then(|()| file.flush())
+        .and_then(|()| file.get_ref().sync_all());
     if written.is_err() {
         let _ = fs::remove_file(beside);
     }

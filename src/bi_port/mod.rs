@@ -11,13 +11,14 @@ mod statement_guard;
 mod tls;
 mod users;
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
+use imbl::OrdSet;
+use imbl::ordset::DiffItem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
@@ -38,6 +39,8 @@ const MAX_CONNECTIONS: usize = 256;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an open connection's token is looked at again.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// The most names of sites in one insert.
+const MAX_NAME_BATCH: usize = 10_000;
 /// Pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,8 +103,8 @@ struct BiGateway {
     tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     keep_days: u32,
-    /// Sites of the configuration and the registry whose names the views can show.
-    named_sites: Mutex<HashSet<String>>,
+    /// Names of the registry that the views can show; `None` until they were first stored.
+    named_sites: Mutex<Option<OrdSet<Arc<str>>>>,
 }
 
 impl BiPort {
@@ -202,26 +205,36 @@ impl BiGateway {
     }
 
     /// Stores the names of configured and registered sites, which no hit does: the views show
-    /// names.
+    /// names. Only those that were registered since the last call are looked at.
     async fn store_site_names(&self, store: &Store) -> Result<(), BiRefusal> {
         let directory = &self.registry.directory;
-        let registered = directory.registered_sites();
+        let registered = directory.registered_entries();
         let mut named = self.named_sites.lock().await;
-        let fresh: Vec<(SiteId, String)> = directory
+        let is_first = named.is_none();
+        let configured = directory
             .configured_sites()
             .iter()
-            .chain(&registered.sites)
-            .filter(|rule| !named.contains(&rule.id))
-            .map(|rule| (SiteId::from_key(&rule.id), rule.id.clone()))
+            .filter(|_| is_first)
+            .map(|rule| rule.id.clone());
+        let before = named.take().unwrap_or_default();
+        let added = before
+            .diff(registered.names())
+            .filter_map(|difference| match difference {
+                DiffItem::Add(name) => Some(name.to_string()),
+                DiffItem::Remove(_) => None,
+            });
+
+        let fresh: Vec<(SiteId, String)> = configured
+            .chain(added)
+            .map(|name| (SiteId::from_key(&name), name))
             .collect();
-        if fresh.is_empty() {
-            return Ok(());
+        for batch in fresh.chunks(MAX_NAME_BATCH) {
+            store
+                .insert_known_names(batch)
+                .await
+                .map_err(users::unavailable)?;
         }
-        store
-            .insert_site_names(&fresh)
-            .await
-            .map_err(users::unavailable)?;
-        named.extend(fresh.into_iter().map(|(_, name)| name));
+        *named = Some(registered.names().clone());
         Ok(())
     }
 

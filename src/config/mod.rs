@@ -50,11 +50,11 @@ pub use load::{ConfigSources, LoadedConfig, load_config, read_config};
 pub use mail::{MailConfig, MailMode, is_mail_name};
 pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES};
 pub use platform::{BiConfig, PlatformConfig, TokenAlgorithm};
-pub use retention_policy::RetentionPolicy;
+pub use retention_policy::{RegisteredLimits, RetentionPolicy};
 pub use secret::Secret;
 pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
 pub use site_rules::{
-    AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name,
+    AliasRule, NameMap, ProfileRule, RegistryChange, SiteRule, find_id_collision, is_site_name,
 };
 pub(crate) use storage::MAX_KEEP_DAYS;
 pub use storage::{

@@ -1,19 +1,33 @@
 //! How many days the counts of each site are kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::{ProfileRule, RegisteredSites, SiteRule};
+use imbl::OrdSet;
+
+use super::{NameMap, ProfileRule, SiteRule};
 use crate::event::SiteId;
 
 /// The days that counts are kept: a default, and sites and profile rules with a limit of their own.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct RetentionPolicy {
     default_days: u32,
-    /// Sites with an entry of their own, and targets of aliases.
-    by_name: HashMap<String, u32>,
-    canonical_names: HashMap<String, String>,
+    /// Sites of the configuration.
+    configured: Arc<HashMap<String, u32>>,
+    registered: RegisteredLimits,
     /// The longest first, because the longest one that matches a name applies.
-    templates: Vec<TemplateRetention>,
+    templates: Arc<[TemplateRetention]>,
+}
+
+/// What the registry says about the limits of sites. Clones are cheap.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct RegisteredLimits {
+    /// The limits of registered sites that have one of their own, in days.
+    pub own_days: NameMap<u32>,
+    /// The site of each alias.
+    pub aliases: NameMap<Arc<str>>,
+    /// Registered sites, and sites with an alias.
+    pub names: OrdSet<Arc<str>>,
 }
 
 /// The limit of the sites that a profile rule makes.
@@ -44,59 +58,51 @@ impl RetentionPolicy {
         }
     }
 
-    /// The limits of the configuration and the registry. A site's own limit applies before that of
-    /// its profile rule, and the configuration's before the registry's.
-    pub fn new(
-        default_days: u32,
-        profiles: &[ProfileRule],
-        sites: &[SiteRule],
-        registered: &RegisteredSites,
-    ) -> RetentionPolicy {
-        let mut policy = RetentionPolicy::uniform(default_days);
+    /// The limits of the configuration. A site's own limit applies before that of its profile rule.
+    pub fn new(default_days: u32, profiles: &[ProfileRule], sites: &[SiteRule]) -> RetentionPolicy {
+        let mut templates: Vec<TemplateRetention> = Vec::new();
         if profiles.iter().any(|rule| rule.keep_days.is_some()) {
-            policy.templates = profiles
-                .iter()
-                .filter_map(|rule| {
-                    let (prefix, suffix) = rule.site.split_once("{profile}")?;
-                    Some(TemplateRetention {
-                        prefix: prefix.to_owned(),
-                        suffix: suffix.to_owned(),
-                        days: rule.keep_days.unwrap_or(default_days),
-                    })
+            templates.extend(profiles.iter().filter_map(|rule| {
+                let (prefix, suffix) = rule.site.split_once("{profile}")?;
+                Some(TemplateRetention {
+                    prefix: prefix.to_owned(),
+                    suffix: suffix.to_owned(),
+                    days: rule.keep_days.unwrap_or(default_days),
                 })
-                .collect();
-            policy
-                .templates
-                .sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len() + rule.suffix.len()));
+            }));
+            templates.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len() + rule.suffix.len()));
         }
 
-        for rule in &registered.aliases {
-            policy
-                .canonical_names
-                .insert(rule.alias.clone(), rule.site.clone());
-            let days = policy.template_days(&rule.site);
-            policy.by_name.insert(rule.site.clone(), days);
-        }
-        for rule in registered.sites.iter().chain(sites) {
+        let mut policy = RetentionPolicy {
+            templates: templates.into(),
+            ..RetentionPolicy::uniform(default_days)
+        };
+        let configured = sites.iter().map(|rule| {
             let days = rule
                 .keep_days
                 .unwrap_or_else(|| policy.template_days(&rule.id));
-            policy.by_name.insert(rule.id.clone(), days);
-        }
-        policy.by_name.retain(|name, days| {
-            // What the rest of the policy says anyway needs no entry.
-            *days != default_days || policy.templates.iter().any(|rule| rule.matches_name(name))
+            (rule.id.clone(), days)
         });
+        policy.configured = Arc::new(configured.collect());
         policy
+    }
+
+    /// The same limits with those of the registry. The configuration's apply before the registry's.
+    pub fn with_registered(&self, registered: RegisteredLimits) -> RetentionPolicy {
+        RetentionPolicy {
+            registered,
+            ..self.clone()
+        }
     }
 
     /// The limit of a site, by its name or an alias.
     pub fn keep_days(&self, name: &str) -> u32 {
-        let name = self.canonical_names.get(name).map_or(name, |own| own);
-        match self.by_name.get(name) {
-            Some(days) => *days,
-            None => self.template_days(name),
-        }
+        let name = self.registered.aliases.get(name).map_or(name, |own| own);
+        let own = self
+            .configured
+            .get(name)
+            .or_else(|| self.registered.own_days.get(name));
+        own.copied().unwrap_or_else(|| self.template_days(name))
     }
 
     /// The limit of sites without one of their own, and of counts that have no site.
@@ -117,18 +123,31 @@ impl RetentionPolicy {
     /// Sites with a limit of their own, by limit.
     pub fn sites_by_days(&self) -> BTreeMap<u32, Vec<SiteId>> {
         let mut sites: BTreeMap<u32, Vec<SiteId>> = BTreeMap::new();
-        for (name, days) in &self.by_name {
-            sites.entry(*days).or_default().push(SiteId::from_key(name));
+        for (name, days) in self.named_sites() {
+            sites.entry(days).or_default().push(SiteId::from_key(name));
         }
         sites.values_mut().for_each(|ids| ids.sort_unstable());
         sites
     }
 
-    /// Names of the sites with a limit of their own, and the limit.
+    /// Names of the sites with a limit of their own, and the limit. Where a profile rule has a
+    /// limit, all sites with an entry that it matches are among them: the store does not know their
+    /// names.
     pub fn named_sites(&self) -> BTreeMap<&str, u32> {
-        self.by_name
+        let configured = self.configured.keys().map(String::as_str);
+        let own = self.registered.own_days.keys().map(|name| &**name);
+        let matched = self
+            .registered
+            .names
             .iter()
-            .map(|(name, days)| (name.as_str(), *days))
+            .filter(|_| !self.templates.is_empty())
+            .map(|name| &**name);
+        let names: BTreeSet<&str> = configured.chain(own).chain(matched).collect();
+        names
+            .into_iter()
+            .map(|name| (name, self.keep_days(name)))
+            // What the rest of the policy says anyway needs no entry.
+            .filter(|(name, days)| *days != self.default_days || self.has_template_of(name))
             .collect()
     }
 
@@ -138,9 +157,13 @@ impl RetentionPolicy {
     }
 
     fn all_days(&self) -> impl Iterator<Item = u32> {
+        let configured = self.configured.values().copied();
+        let own = self.registered.own_days.keys();
+        let own = own.map(move |name| self.keep_days(name));
         let templates = self.templates.iter().map(|rule| rule.days);
         std::iter::once(self.default_days)
-            .chain(self.by_name.values().copied())
+            .chain(configured)
+            .chain(own)
             .chain(templates)
     }
 
@@ -148,11 +171,14 @@ impl RetentionPolicy {
         let rule = self.templates.iter().find(|rule| rule.matches_name(name));
         rule.map_or(self.default_days, |rule| rule.days)
     }
+
+    fn has_template_of(&self, name: &str) -> bool {
+        self.templates.iter().any(|rule| rule.matches_name(name))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::AliasRule;
     use super::*;
 
     fn profile(site: &str, keep_days: Option<u32>) -> ProfileRule {
@@ -178,12 +204,13 @@ mod tests {
 
     #[test]
     fn the_nearest_limit_applies_and_an_alias_has_that_of_its_site() {
-        let registered = RegisteredSites {
-            sites: vec![site("mia", Some(40)), site("tom", Some(50))],
-            aliases: vec![AliasRule {
-                alias: "mia-new".into(),
-                site: "mia".into(),
-            }],
+        let registered = RegisteredLimits {
+            own_days: [("mia", 40), ("tom", 50)]
+                .map(|(name, days)| (name.into(), days))
+                .into_iter()
+                .collect(),
+            aliases: [("mia-new".into(), "mia".into())].into_iter().collect(),
+            names: ["mia", "tom"].map(Arc::from).into_iter().collect(),
         };
         let policy = RetentionPolicy::new(
             761,
@@ -192,8 +219,8 @@ mod tests {
                 profile("ally-{profile}", Some(90)),
             ],
             &[site("tom", Some(36)), site("ally-ann", None)],
-            &registered,
-        );
+        )
+        .with_registered(registered);
         let days = |name| policy.keep_days(name);
         assert_eq!(
             ["mia", "mia-new", "tom", "ann", "ally-zoe", "ally-ann"].map(days),
@@ -205,11 +232,21 @@ mod tests {
 
     #[test]
     fn one_limit_for_all_needs_no_list() {
-        let sites = RegisteredSites {
-            sites: vec![site("mia", None)],
-            aliases: vec![],
+        let registered = RegisteredLimits {
+            names: ["mia"].map(Arc::from).into_iter().collect(),
+            ..RegisteredLimits::default()
         };
-        let policy = RetentionPolicy::new(400, &[profile("{profile}", None)], &[], &sites);
-        assert_eq!(policy, RetentionPolicy::uniform(400));
+        let policy = RetentionPolicy::new(400, &[profile("{profile}", None)], &[])
+            .with_registered(registered);
+        let uniform = RetentionPolicy::uniform(400);
+        assert_eq!(policy.named_sites(), uniform.named_sites());
+        assert_eq!(
+            (
+                policy.min_days(),
+                policy.max_days(),
+                policy.keep_days("mia")
+            ),
+            (400, 400, 400)
+        );
     }
 }

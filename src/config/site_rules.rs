@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use garde::Validate;
 use jiff::tz::TimeZone;
@@ -72,13 +73,57 @@ pub struct AliasRule {
     pub site: String,
 }
 
-/// The registry's content, in addition to the configuration's rules.
-#[derive(Deserialize, Serialize, Clone, PartialEq, Default, Debug)]
-pub struct RegisteredSites {
-    /// Registered sites.
-    pub sites: Vec<SiteRule>,
-    /// Other names of sites.
-    pub aliases: Vec<AliasRule>,
+/// A map by name that can be cloned and changed in O(log n): a clone shares what is unchanged.
+pub type NameMap<V> =
+    imbl::GenericHashMap<Arc<str>, V, foldhash::fast::RandomState, imbl::shared_ptr::ArcK>;
+
+/// A change of the registry. The entry of a name is what its change with the highest revision says.
+#[derive(Deserialize, Serialize, Clone, PartialEq, Debug)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RegistryChange {
+    /// A site is registered, or its rule replaced.
+    Site {
+        /// The rule from now on.
+        rule: SiteRule,
+        /// The revision of its row.
+        revision: u64,
+    },
+    /// A site is registered no more.
+    RemovedSite {
+        /// Its name.
+        name: String,
+        /// The revision of its row.
+        revision: u64,
+    },
+    /// An alias is registered, or moved to another site.
+    Alias {
+        /// The rule from now on.
+        rule: AliasRule,
+        /// The revision of its row.
+        revision: u64,
+    },
+    /// An alias is registered no more.
+    RemovedAlias {
+        /// The other name.
+        alias: String,
+        /// The revision of its row.
+        revision: u64,
+    },
+}
+
+impl RegistryChange {
+    /// The rule is as a registration of it must be.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check_rule(&self) -> Result<(), garde::Report> {
+        match self {
+            RegistryChange::Site { rule, .. } => rule.validate(),
+            RegistryChange::Alias { rule, .. } => rule.validate(),
+            RegistryChange::RemovedSite { .. } | RegistryChange::RemovedAlias { .. } => Ok(()),
+        }
+    }
 }
 
 /// Whether `name` is 1 to 64 ASCII letters, digits, `.`, `_`, `~` or `-`.

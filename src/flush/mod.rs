@@ -38,6 +38,9 @@ const MAX_REJECTIONS: u32 = 5;
 /// How many other segments are tried in one round.
 const MAX_OTHERS_TRIED: usize = 8;
 
+/// Pause before old counts are removed while the registry was not read yet.
+const REGISTRY_READ_PAUSE: Duration = Duration::from_millis(200);
+
 /// Totals since the start, for the metrics.
 #[derive(Default)]
 pub struct FlushStats {
@@ -175,7 +178,11 @@ impl SegmentFlusher {
                     None => self.queue.is_closed = true,
                 },
                 _ = ageing.tick() => {
-                    let _ = self.retention.run(&store).await;
+                    if self.retention.is_registry_read() {
+                        let _ = self.retention.run(&store).await;
+                    } else {
+                        ageing.reset_after(REGISTRY_READ_PAUSE);
+                    }
                 }
             }
         }

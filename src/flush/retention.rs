@@ -105,6 +105,12 @@ impl RetentionJob {
         Arc::clone(&self.stats)
     }
 
+    /// Whether the limits of registered sites are known. Before that, those of the copy on disk may
+    /// be old: a site must not lose days for that.
+    pub fn is_registry_read(&self) -> bool {
+        self.directory.is_registry_read()
+    }
+
     /// Deletes what is older than the retention allows, and old markers. Concurrent calls run one
     /// after the other. Failures are logged and counted.
     ///
@@ -144,9 +150,7 @@ impl RetentionJob {
         store: &Store,
         today: Day,
     ) -> Result<RetentionOutcome, StoreError> {
-        // The copy in memory may not have been read yet: a site must not lose days for that.
-        let registered = store.load_registered_sites().await?;
-        let policy = self.directory.retention_policy_with(&registered);
+        let policy = self.directory.retention_policy();
         store.apply_retention(today, &policy).await
     }
 

@@ -14,18 +14,13 @@ impl Registry {
     ///
     /// 409 `taken` if the name is an alias itself.
     pub fn all_names_of(&self, name: &str) -> Result<Vec<String>, Problem> {
-        let registered = self.directory.registered_sites();
-        let aliases = &registered.aliases;
-        if let Some(rule) = aliases.iter().find(|rule| rule.alias == name) {
+        let registered = self.directory.registered_entries();
+        if let Some(site) = registered.alias_target(name) {
             return Err(validation::taken_problem(&format!(
-                "this is another name of {}; erase that",
-                rule.site
+                "this is another name of {site}; erase that"
             )));
         }
-        let others = aliases
-            .iter()
-            .filter(|rule| rule.site == name)
-            .map(|rule| rule.alias.clone());
+        let others = registered.aliases_of(name).map(|alias| alias.to_string());
         Ok(std::iter::once(name.to_owned()).chain(others).collect())
     }
 
@@ -45,8 +40,8 @@ impl Registry {
             .map_err(validation::store_problem)
     }
 
-    /// Erases a site from every table, and reads the registry again: its copy in memory, and that
-    /// beside the journal, know the site no more. Returns the numbers of rows by table.
+    /// Erases a site from every table, from the memory and from the copy beside the journal. Returns
+    /// the numbers of rows by table.
     ///
     /// # Errors
     ///
@@ -59,7 +54,6 @@ impl Registry {
             .ok_or_else(validation::store_unavailable)?;
         // Sign-ins that wait may name a token of the site.
         self.write_audit_queue(&store).await;
-        let mut read = self.revisions.lock().await;
         let names = self.directory.site_names();
         for name in &erased.names {
             names.forget_site(SiteId::from_key(name));
@@ -68,9 +62,11 @@ impl Registry {
             .erase_site(erased)
             .await
             .map_err(validation::unconfirmed_problem)?;
+        self.forget_entries(&erased.names).await?;
+        let mut read = self.keys_revision.lock().await;
         // Fewer rows need not change the highest revision.
-        *read = super::RegistryRevisions::default();
-        self.refresh_all(&store, &mut read)
+        *read = None;
+        self.refresh_keys(&store, &mut read)
             .await
             .map_err(validation::unconfirmed_problem)?;
         Ok(rows)

@@ -11,11 +11,13 @@ use jiff::civil::Date;
 use super::{Registry, validation};
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink};
 use crate::event::{Problem, ProblemCode};
-use crate::store::{AuditRow, Store};
+use crate::store::{AuditRow, Store, StoreError};
 
 /// Maximum number of sign-ins that wait for the audit log. Beyond it, while the store is away, they
 /// are dropped with a warning.
 const MAX_QUEUED_AUDIT_ENTRIES: usize = 10_000;
+/// Maximum number of sign-ins in one insert.
+const MAX_AUDIT_BATCH: usize = 1000;
 
 impl Registry {
     /// Tokens and share links in force; `None` until the store was first read.
@@ -34,7 +36,7 @@ impl Registry {
         digest: SecretDigest,
         token: ApiToken,
     ) -> Result<(), Problem> {
-        self.apply_change(
+        self.change_keys(
             by,
             |_| Ok(()),
             async |store| store.insert_token(&digest, &token).await,
@@ -48,7 +50,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_token(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
-        self.apply_change(
+        self.change_keys(
             by,
             |_| Ok(()),
             async |store| store.revoke_credential("tokens", id).await,
@@ -74,7 +76,7 @@ impl Registry {
             _ => Err(Problem::new(ProblemCode::ShareLimitReached)
                 .with_detail("revoked share links count for a month")),
         };
-        self.apply_change(by, room, async |store| {
+        self.change_keys(by, room, async |store| {
             store.insert_share_link(&digest, &share, &answer).await
         })
         .await
@@ -95,7 +97,7 @@ impl Registry {
             .store
             .load_full()
             .ok_or_else(validation::store_unavailable)?;
-        let _alone = self.revisions.lock().await;
+        let _alone = self.keys_revision.lock().await;
         store
             .store_share_response(id, answer)
             .await
@@ -112,12 +114,55 @@ impl Registry {
     ///
     /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_share(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
-        self.apply_change(
+        self.change_keys(
             by,
             |_| Ok(()),
             async |store| store.revoke_credential("shares", id).await,
         )
         .await
+    }
+
+    /// Writes the audit entry of a change of a key, then the change, and reads the keys again.
+    async fn change_keys(
+        &self,
+        by: AuditEntry,
+        check: impl FnOnce(&Registry) -> Result<(), Problem>,
+        write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
+    ) -> Result<(), Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        let mut read = self.keys_revision.lock().await;
+        self.refresh_keys(&store, &mut read)
+            .await
+            .map_err(validation::store_problem)?;
+        check(self)?;
+
+        store
+            .insert_audit_entries(&[by])
+            .await
+            .map_err(validation::store_problem)?;
+        write(&store)
+            .await
+            .map_err(validation::unconfirmed_problem)?;
+        self.refresh_keys(&store, &mut read)
+            .await
+            .map_err(validation::unconfirmed_problem)
+    }
+
+    pub(super) async fn refresh_keys(
+        &self,
+        store: &Store,
+        read: &mut Option<u64>,
+    ) -> Result<(), StoreError> {
+        let revision = store.credentials_revision().await?;
+        if *read != Some(revision) {
+            self.keys
+                .store(Some(Arc::new(store.load_credentials().await?)));
+            *read = Some(revision);
+        }
+        Ok(())
     }
 
     /// Queues a sign-in for the audit log; it is written within seconds.
@@ -159,14 +204,24 @@ impl Registry {
 
     pub(super) async fn write_audit_queue(&self, store: &Store) {
         let _alone = self.write_lock.lock().await;
-        let entries = self.lock_audit_queue().clone();
-        if entries.is_empty() {
-            return;
-        }
-        // Removed only once they are written, so that a cancelled call does not lose them.
-        match store.insert_audit_entries(&entries).await {
-            Ok(()) => drop(self.lock_audit_queue().drain(..entries.len())),
-            Err(error) => self.record_failure(&error, "sign-ins cannot be recorded"),
+        loop {
+            let entries: Vec<AuditEntry> = self
+                .lock_audit_queue()
+                .iter()
+                .take(MAX_AUDIT_BATCH)
+                .cloned()
+                .collect();
+            if entries.is_empty() {
+                return;
+            }
+            // Removed only once they are written, so that a cancelled call does not lose them.
+            match store.insert_audit_entries(&entries).await {
+                Ok(()) => drop(self.lock_audit_queue().drain(..entries.len())),
+                Err(error) => {
+                    self.record_failure(&error, "sign-ins cannot be recorded");
+                    return;
+                }
+            }
         }
     }
 

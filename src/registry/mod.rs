@@ -2,10 +2,14 @@
 //! to those in the configuration.
 //!
 //! It is kept in the store, shared by all collectors of a database. Each collector reads it into
-//! memory and polls for changes every few seconds. A copy is kept in the journal's folder, so that
-//! hits of a registered site count from the start, even without the store. Withdrawals of consent
-//! are shared the same way.
+//! memory at its start and polls for changes every few seconds. A copy is kept in the journal's
+//! folder, so that hits of a registered site count from the start, even without the store.
+//! Withdrawals of consent are shared the same way.
+//!
+//! A change costs the same among a million sites as among a hundred: it is one row in the store,
+//! one line in the copy, and a few nodes of the maps in memory.
 
+mod changes;
 mod erasure;
 mod keys;
 mod messages;
@@ -14,7 +18,7 @@ mod validation;
 mod voids;
 mod withdrawals;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,26 +26,30 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use crate::access::{AuditEntry, CredentialIndex};
-use crate::config::{AliasRule, SiteRule};
 use crate::consent::WithdrawnGrants;
-use crate::event::Problem;
+use crate::event::SiteId;
 use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::sites::SiteDirectory;
 use crate::store::{Store, StoreError};
+use changes::EntriesState;
 
 /// Polling interval until the store is reached for the first time.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Maximum number of names of new sites in one insert.
+const MAX_NAME_BATCH: usize = 2000;
 
 /// The registry as last read by this collector, and the queue of what it has to write.
 pub struct Registry {
     /// Sites and hosts in force, from configuration and registry.
     pub directory: Arc<SiteDirectory>,
     store: Arc<ArcSwapOption<Store>>,
-    snapshot_path: PathBuf,
+    /// State of the sites read last. Locked while they are read or changed: one change at a time.
+    entries: Mutex<EntriesState>,
     keys: ArcSwapOption<CredentialIndex>,
-    /// Revisions read last. Locked while reading or writing: one change at a time.
-    revisions: Mutex<RegistryRevisions>,
+    /// Revision of the keys read last. Locked while they are read or changed.
+    keys_revision: Mutex<Option<u64>>,
     /// Audit entries that are not in the store yet.
     audit_queue: std::sync::Mutex<Vec<AuditEntry>>,
     /// Opened messages that are not in the store yet.
@@ -57,13 +65,6 @@ pub struct Registry {
     outage: Outage,
 }
 
-/// Revisions read last.
-#[derive(Default)]
-struct RegistryRevisions {
-    sites: Option<u64>,
-    keys: Option<u64>,
-}
-
 impl Registry {
     /// Starts with the copy on disk from the last run. `dir` is the journal's folder, `templates`
     /// the counted mail templates.
@@ -74,22 +75,13 @@ impl Registry {
         templates: Vec<String>,
         withdrawn: Arc<WithdrawnGrants>,
     ) -> Registry {
-        let snapshot = dir.join("registry.json");
-        match snapshot::read_snapshot(&snapshot) {
-            Ok(Some(registered)) => _ = directory.replace_registered(registered),
-            Ok(None) => {}
-            Err(error) => {
-                let path = snapshot.display();
-                tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites \
-                    count once the store can be reached");
-            }
-        }
+        let entries = EntriesState::open(&directory, dir.join("registry.json"));
         Registry {
             directory,
             store,
-            snapshot_path: snapshot,
+            entries: Mutex::new(entries),
             keys: ArcSwapOption::empty(),
-            revisions: Mutex::default(),
+            keys_revision: Mutex::default(),
             audit_queue: std::sync::Mutex::default(),
             opened_messages: Arc::default(),
             templates,
@@ -125,10 +117,7 @@ impl Registry {
             self.write_site_names(&store).await;
             self.write_audit_queue(&store).await;
             self.write_opened_messages(&store).await;
-            match self
-                .refresh_all(&store, &mut *self.revisions.lock().await)
-                .await
-            {
+            match self.poll_store(&store).await {
                 Ok(()) => self.record_success(),
                 Err(error) => self.record_failure(
                     &error,
@@ -136,6 +125,12 @@ impl Registry {
                 ),
             }
         }
+    }
+
+    async fn poll_store(&self, store: &Store) -> Result<(), StoreError> {
+        self.refresh_keys(store, &mut *self.keys_revision.lock().await)
+            .await?;
+        self.poll_entries(store).await
     }
 
     /// Logs one line per outage, not one per attempt.
@@ -154,144 +149,21 @@ impl Registry {
     /// Stores the names of new sites. While the store is away they stay queued; after a crash, the
     /// site's next hit queues its name again.
     async fn write_site_names(&self, store: &Store) {
-        let fresh = self.directory.site_names().take_unstored();
-        if fresh.is_empty() {
-            return;
-        }
-        match store.insert_site_names(&fresh).await {
-            Ok(clashes) => clashes.iter().for_each(|site| {
-                tracing::error!(%site, "two names have the same site id; the counts of both are \
-                    mixed");
-            }),
-            Err(error) => {
-                self.record_failure(&error, "the names of new sites cannot be stored");
-                self.directory.site_names().requeue_names(fresh);
+        let mut fresh = self.directory.site_names().take_unstored();
+        while !fresh.is_empty() {
+            let batch = fresh.len().min(MAX_NAME_BATCH);
+            match store.insert_site_names(&fresh[..batch]).await {
+                Ok(clashes) => clashes.iter().for_each(|site: &SiteId| {
+                    tracing::error!(%site, "two names have the same site id; the counts of both \
+                        are mixed");
+                }),
+                Err(error) => {
+                    self.record_failure(&error, "the names of new sites cannot be stored");
+                    self.directory.site_names().requeue_names(fresh);
+                    return;
+                }
             }
+            fresh.drain(..batch);
         }
-    }
-
-    /// Registers a site, or replaces its rule.
-    ///
-    /// # Errors
-    ///
-    /// 400 `bad_value` for a malformed rule, 409 `taken` if a name, id or host belongs to another
-    /// site or the zone changes, 503 `store_unavailable` or `change_unconfirmed`.
-    pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
-        let fits = |registry: &Registry| validation::check_site(&registry.directory, &rule);
-        self.apply_change(by, fits, async |store| {
-            store.insert_site(&rule, false).await
-        })
-        .await
-    }
-
-    /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
-    ///
-    /// # Errors
-    ///
-    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
-    pub async fn remove_site(&self, by: AuditEntry, name: &str) -> Result<(), Problem> {
-        let gone = SiteRule {
-            id: name.to_owned(),
-            hosts: Vec::new(),
-            zone: "UTC".to_owned(),
-            embed: Vec::new(),
-            max_amount: None,
-            keep_days: None,
-        };
-        let known = |registry: &Registry| validation::require_site(&registry.directory, name);
-        self.apply_change(by, known, async |store| {
-            store.insert_site(&gone, true).await
-        })
-        .await
-    }
-
-    /// Registers another name of a site, or moves it to another site.
-    ///
-    /// # Errors
-    ///
-    /// 400 `bad_value` for a malformed rule, 404 `unknown_site`, 409 `taken` if the alias is a site
-    /// or has aliases itself, 503 `store_unavailable` or `change_unconfirmed`.
-    pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
-        let fits = |registry: &Registry| validation::check_alias(&registry.directory, &rule);
-        self.apply_change(by, fits, async |store| {
-            store.insert_alias(&rule, false).await
-        })
-        .await
-    }
-
-    /// Removes an alias.
-    ///
-    /// # Errors
-    ///
-    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
-    pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
-        let gone = AliasRule {
-            alias: alias.to_owned(),
-            site: String::new(),
-        };
-        let known = |registry: &Registry| validation::require_alias(&registry.directory, alias);
-        self.apply_change(by, known, async |store| {
-            store.insert_alias(&gone, true).await
-        })
-        .await
-    }
-
-    /// Checks a change against the current registry, writes its audit entry, then the change, and
-    /// applies it here. Other collectors follow within seconds.
-    async fn apply_change(
-        &self,
-        by: AuditEntry,
-        check: impl FnOnce(&Registry) -> Result<(), Problem>,
-        write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
-    ) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
-        let mut read = self.revisions.lock().await;
-        self.refresh_all(&store, &mut read)
-            .await
-            .map_err(validation::store_problem)?;
-        check(self)?;
-        store
-            .insert_audit_entries(&[by])
-            .await
-            .map_err(validation::store_problem)?;
-        write(&store)
-            .await
-            .map_err(validation::unconfirmed_problem)?;
-        self.refresh_all(&store, &mut read)
-            .await
-            .map_err(validation::unconfirmed_problem)
-    }
-
-    async fn refresh_all(
-        &self,
-        store: &Store,
-        read: &mut RegistryRevisions,
-    ) -> Result<(), StoreError> {
-        let revision = store.credentials_revision().await?;
-        if read.keys != Some(revision) {
-            self.keys
-                .store(Some(Arc::new(store.load_credentials().await?)));
-            read.keys = Some(revision);
-        }
-        self.refresh_sites(store, &mut read.sites).await
-    }
-
-    async fn refresh_sites(&self, store: &Store, read: &mut Option<u64>) -> Result<(), StoreError> {
-        let revision = store.registry_revision().await?;
-        if *read == Some(revision) {
-            return Ok(());
-        }
-        let registered = store.load_registered_sites().await?;
-        if let Err(error) = snapshot::write_snapshot(&self.snapshot_path, &registered) {
-            let path = self.snapshot_path.display();
-            tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start \
-                without the store will lack the last changes");
-        }
-        self.directory.replace_registered(registered);
-        *read = Some(revision);
-        Ok(())
     }
 }

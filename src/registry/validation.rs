@@ -2,19 +2,10 @@
 
 use garde::Validate;
 
-use crate::config::{AliasRule, RegisteredSites, SiteRule, find_id_collision};
+use crate::config::{AliasRule, SiteRule};
 use crate::event::{Problem, ProblemCode, SiteId};
-use crate::sites::SiteDirectory;
+use crate::sites::{SiteDirectory, SiteResolver};
 use crate::store::StoreError;
-
-/// Validates each entry independently, for a registry from a file.
-pub(super) fn check_registered(registered: &RegisteredSites) -> Result<(), String> {
-    let sites = registered.sites.iter().map(Validate::validate);
-    sites
-        .chain(registered.aliases.iter().map(Validate::validate))
-        .try_for_each(|entry| entry)
-        .map_err(|e| e.to_string())
-}
 
 pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(), Problem> {
     check_form(rule)?;
@@ -25,134 +16,86 @@ pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(
         )));
     }
 
-    let registered = directory.registered_sites();
-    if directory
-        .configured_sites()
-        .iter()
-        .any(|site| site.id == rule.id)
-    {
+    let resolver = directory.resolver();
+    let registered = resolver.registered();
+    if resolver.is_configured_site(&rule.id) {
         return Err(taken_problem(
             "this site stands in the configuration; change it there",
         ));
     }
-    if registered
-        .aliases
-        .iter()
-        .any(|alias| alias.alias == rule.id)
-    {
+    if registered.alias_target(&rule.id).is_some() {
         return Err(taken_problem(
             "this name is another name of a site; remove that first",
         ));
     }
 
-    check_unique_id(directory, &rule.id)?;
+    check_unique_id(&resolver, &rule.id)?;
 
-    let before = registered.sites.iter().find(|site| site.id == rule.id);
-    if before.is_some_and(|site| site.zone != rule.zone) {
+    let before = registered.find_site(&rule.id);
+    if before.is_some_and(|site| site.zone != directory.time_zones().intern_zone(&rule.zone)) {
         return Err(taken_problem(
             "this site counts in another zone; to cut its days anew from now on, remove it first",
         ));
     }
 
-    let of_others = registered
-        .sites
-        .iter()
-        .filter(|site| site.id != rule.id)
-        .flat_map(|site| &site.hosts);
-    let of_file = directory
-        .configured_sites()
-        .iter()
-        .flat_map(|site| &site.hosts);
-    let of_rules = directory
-        .profile_rules()
-        .iter()
-        .map(|profiles| &profiles.host);
-    let mut others = of_others.chain(of_file).chain(of_rules);
-    match others.find(|host| rule.hosts.contains(host)) {
+    let of_another = |host: &&String| {
+        resolver.is_configured_host(host)
+            || registered.find_host_of_another(host, &rule.id).is_some()
+    };
+    match rule.hosts.iter().find(of_another) {
         Some(host) => Err(taken_problem(&format!("{host} belongs to another site"))),
         None => Ok(()),
     }
 }
 
 pub(super) fn require_site(directory: &SiteDirectory, name: &str) -> Result<(), Problem> {
-    match directory
-        .registered_sites()
-        .sites
-        .iter()
-        .any(|site| site.id == name)
-    {
-        true => Ok(()),
-        false => Err(Problem::unknown_site()),
+    match directory.resolver().registered().find_site(name) {
+        Some(_) => Ok(()),
+        None => Err(Problem::unknown_site()),
     }
 }
 
 pub(super) fn check_alias(directory: &SiteDirectory, rule: &AliasRule) -> Result<(), Problem> {
     check_form(rule)?;
 
-    let registered = directory.registered_sites();
+    let resolver = directory.resolver();
+    let registered = resolver.registered();
     if rule.alias == rule.site {
         return Err(taken_problem("a name is no other name of itself"));
     }
-    if registered
-        .aliases
-        .iter()
-        .any(|alias| alias.alias == rule.site)
-    {
+    if registered.alias_target(&rule.site).is_some() {
         return Err(taken_problem(
             "site is itself another name; name the site it stands for",
         ));
     }
-    if registered
-        .aliases
-        .iter()
-        .any(|alias| alias.site == rule.alias)
-    {
+    if registered.has_alias(&rule.alias) {
         return Err(taken_problem(
             "this name has other names of its own; give those to the new site first",
         ));
     }
-
-    let names = registered
-        .sites
-        .iter()
-        .chain(directory.configured_sites())
-        .map(|site| &site.id);
-    if names.into_iter().any(|name| *name == rule.alias) {
+    if registered.find_site(&rule.alias).is_some() || resolver.is_configured_site(&rule.alias) {
         return Err(taken_problem("this name is a site with hosts of its own"));
     }
 
-    check_unique_id(directory, &rule.site)?;
-    directory
-        .resolver()
+    check_unique_id(&resolver, &rule.site)?;
+    resolver
         .find_by_name(&rule.site)
         .map(|_| ())
         .ok_or_else(Problem::unknown_site)
 }
 
 /// Rejects a name whose id equals that of another name.
-fn check_unique_id(directory: &SiteDirectory, name: &str) -> Result<(), Problem> {
-    let registered = directory.registered_sites();
-    let sites = directory
-        .configured_sites()
-        .iter()
-        .chain(&registered.sites)
-        .map(|site| site.id.as_str());
-    let others = sites.chain(registered.aliases.iter().map(|alias| alias.site.as_str()));
-    match find_id_collision(others.chain([name]), SiteId::from_key) {
-        Some(_) => Err(taken_problem("this name has the id of another site")),
-        None => Ok(()),
+fn check_unique_id(resolver: &SiteResolver, name: &str) -> Result<(), Problem> {
+    match resolver.find_name(SiteId::from_key(name)) {
+        Some(known) if known != name => Err(taken_problem("this name has the id of another site")),
+        _ => Ok(()),
     }
 }
 
 pub(super) fn require_alias(directory: &SiteDirectory, alias: &str) -> Result<(), Problem> {
-    match directory
-        .registered_sites()
-        .aliases
-        .iter()
-        .any(|known| known.alias == alias)
-    {
-        true => Ok(()),
-        false => Err(Problem::unknown_site()),
+    match directory.resolver().registered().alias_target(alias) {
+        Some(_) => Ok(()),
+        None => Err(Problem::unknown_site()),
     }
 }
 

@@ -23,7 +23,7 @@ impl Registry {
             .store
             .load_full()
             .ok_or_else(validation::store_unavailable)?;
-        let _alone = self.revisions.lock().await;
+        let _alone = self.keys_revision.lock().await;
         let known = |voids: Vec<VoidRow>| voids.into_iter().find(|known| known.id == void.id);
         if let Some(known) = known(
             store

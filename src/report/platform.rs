@@ -1,7 +1,8 @@
 //! Reports over all sites, for operators. Sites are content. Attributes of people appear only in
 //! the reports of site 0 (the platform), under the same rules as for any site.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -9,7 +10,6 @@ use super::query::ReportQuery;
 use super::range::ComparisonMode;
 use super::vitals::{Histogram, SpeedSummary};
 use crate::calendar::DayRange;
-use crate::config::SiteRule;
 use crate::event::{SiteId, WebVital};
 use crate::sites::SiteDirectory;
 use crate::store::{ActivityRow, PageHistogram, Store, StoreError};
@@ -158,25 +158,17 @@ pub async fn run_drops_report(
 /// A query failed, see [`StoreError`]: the search, the counts or the lookup of names.
 pub async fn run_sites_report(
     store: &Store,
-    directory: &SiteDirectory,
+    directory: &Arc<SiteDirectory>,
     question: &ReportQuery,
     search: &str,
 ) -> Result<RangeRows<BusySite>, StoreError> {
     let found = match search {
         "" => None,
         text => {
-            let mut names = store.search_site_names(text, MAX_FOUND_SITES).await?;
-            names.extend(
-                explicit_site_names(directory)
-                    .into_iter()
-                    .filter(|name| contains_ignore_case(name, text)),
-            );
-            Some(
-                names
-                    .iter()
-                    .map(|name| SiteId::from_key(name))
-                    .collect::<Vec<_>>(),
-            )
+            let mut names = store.search_site_names("", text, MAX_FOUND_SITES).await?;
+            names.extend(search_entries(directory, text).await);
+            let ids: BTreeSet<SiteId> = names.iter().map(|name| SiteId::from_key(name)).collect();
+            Some(ids.into_iter().collect::<Vec<_>>())
         }
     };
 
@@ -283,11 +275,14 @@ pub async fn run_pages_report(
     })
 }
 
-/// Names of the sites with an entry in the configuration or the registry.
-fn explicit_site_names(directory: &SiteDirectory) -> Vec<String> {
-    let registered = directory.registered_sites();
-    let rules = directory.configured_sites().iter().chain(&registered.sites);
-    rules.map(|SiteRule { id, .. }| id.clone()).collect()
+/// Names of sites with an entry of their own that contain the text.
+async fn search_entries(directory: &Arc<SiteDirectory>, text: &str) -> Vec<String> {
+    let (directory, text) = (Arc::clone(directory), text.to_owned());
+    let search = move || directory.search_names("", &text, MAX_FOUND_SITES);
+    match tokio::task::spawn_blocking(search).await {
+        Ok(names) => names,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Names of these sites, as far as they are known.
@@ -305,16 +300,10 @@ pub async fn load_site_names(
         true => HashMap::new(),
         false => store.read_site_names(&ids).await?.into_iter().collect(),
     };
-    names.extend(
-        explicit_site_names(directory)
-            .into_iter()
-            .map(|name| (SiteId::from_key(&name).as_u128(), name)),
-    );
+    let resolver = directory.resolver();
+    let own = |id: &u128| Some((*id, resolver.find_name(SiteId::from_u128(*id))?.to_owned()));
+    names.extend(ids.iter().filter_map(own));
     Ok(names)
-}
-
-fn contains_ignore_case(name: &str, text: &str) -> bool {
-    name.to_lowercase().contains(&text.to_lowercase())
 }
 
 /// The same number of days, right before the range.

@@ -1,62 +1,57 @@
-//! The rules in force: the configuration's and the registry's, replaced as a whole when the
-//! registry changes.
+//! The rules in force: the configuration's and the registry's. A change of the registry replaces
+//! them by a copy that shares what is unchanged.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::registry_index::RegistryIndex;
 use super::site_names::SiteNames;
 use super::site_resolver::SiteResolver;
 use crate::calendar::{Day, ZoneTable};
 use crate::config::{
-    Config, ConsentBasis, MAX_EXEMPT_RETENTION_DAYS, MAX_KEEP_DAYS, MemoryBudget, ProfileRule,
-    RegisteredSites, RetentionPolicy, SiteRule,
+    Config, ConsentBasis, MAX_EXEMPT_RETENTION_DAYS, MAX_KEEP_DAYS, MemoryBudget, RegistryChange,
+    RetentionPolicy, SiteRule,
 };
 
 /// The sites that are counted, from configuration and registry.
 pub struct SiteDirectory {
-    profiles: Vec<ProfileRule>,
     sites: Vec<SiteRule>,
     zones: Arc<ZoneTable>,
     resolver: ArcSwap<SiteResolver>,
-    keep_days: u32,
     max_keep_days: u32,
     retention: ArcSwap<RetentionPolicy>,
     /// See [`SiteDirectory::plausible_today`].
     plausible_today: AtomicU16,
-    registered: Mutex<Arc<RegisteredSites>>,
+    /// Locked while the rules are replaced.
+    write_lock: Mutex<()>,
+    /// See [`SiteDirectory::is_registry_read`].
+    is_registry_read: AtomicBool,
     names: SiteNames,
 }
 
 impl SiteDirectory {
     /// A directory with an empty registry.
     pub fn new(config: &Config) -> SiteDirectory {
-        let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
+        let (profiles, sites) = (&config.profiles, config.sites.clone());
         let zones = Arc::new(ZoneTable::default());
-        let hosts = ArcSwap::from_pointee(SiteResolver::new(
-            &zones,
-            &profiles,
-            &sites,
-            &RegisteredSites::default(),
-        ));
-        let keep_days = config.retention.keep_days;
-        let retention =
-            RetentionPolicy::new(keep_days, &profiles, &sites, &RegisteredSites::default());
+        let resolver = ArcSwap::from_pointee(SiteResolver::new(&zones, profiles, &sites));
+        let retention = RetentionPolicy::new(config.retention.keep_days, profiles, &sites);
         let names = SiteNames::new(MemoryBudget::from_config(config).caps.sites);
         SiteDirectory {
-            profiles,
             sites,
             zones,
-            resolver: hosts,
-            keep_days,
+            resolver,
             max_keep_days: match config.consent.basis {
                 ConsentBasis::ExemptOptOut => MAX_EXEMPT_RETENTION_DAYS,
                 _ => MAX_KEEP_DAYS,
             },
             retention: ArcSwap::from_pointee(retention),
             plausible_today: AtomicU16::new(u16::MAX),
-            registered: Mutex::default(),
+            write_lock: Mutex::default(),
+            is_registry_read: AtomicBool::new(false),
             names,
         }
     }
@@ -69,12 +64,6 @@ impl SiteDirectory {
     /// How long the counts of each site are kept; the next call sees changes.
     pub fn retention_policy(&self) -> Arc<RetentionPolicy> {
         self.retention.load_full()
-    }
-
-    /// How long the counts of each site are kept, with these entries of the registry in place of
-    /// those that were read last.
-    pub fn retention_policy_with(&self, registered: &RegisteredSites) -> RetentionPolicy {
-        RetentionPolicy::new(self.keep_days, &self.profiles, &self.sites, registered)
     }
 
     /// The latest day that today can be according to the counts, by which retention judges where the
@@ -109,52 +98,112 @@ impl SiteDirectory {
         &self.sites
     }
 
-    /// Profile rules of the configuration.
-    pub fn profile_rules(&self) -> &[ProfileRule] {
-        &self.profiles
+    /// The entries of the registry, as last read.
+    pub fn registered_entries(&self) -> RegistryIndex {
+        self.resolver().registered().clone()
     }
 
-    /// Sites and aliases of the registry, as last read.
-    pub fn registered_sites(&self) -> Arc<RegisteredSites> {
-        Arc::clone(
-            &self
-                .registered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+    /// Whether the registry was read from the store since the start. Until then its entries are
+    /// those of the copy on disk.
+    pub fn is_registry_read(&self) -> bool {
+        self.is_registry_read.load(Ordering::Acquire)
+    }
+
+    /// Notes that the registry was read from the store.
+    pub fn set_registry_read(&self) {
+        self.is_registry_read.store(true, Ordering::Release);
     }
 
     /// The rule of a site with an entry of its own in the configuration or the registry, by its
     /// name or an alias.
     pub fn find_rule(&self, name: &str) -> Option<SiteRule> {
-        let registered = self.registered_sites();
-        let alias = registered.aliases.iter().find(|alias| alias.alias == name);
-        let name = alias.map_or(name, |alias| &alias.site);
-        self.sites
-            .iter()
-            .chain(&registered.sites)
-            .find(|rule| rule.id == name)
-            .cloned()
+        let resolver = self.resolver();
+        let registered = resolver.registered();
+        let name = registered.alias_target(name).map_or(name, |site| site);
+        match self.sites.iter().find(|rule| rule.id == name) {
+            Some(rule) => Some(rule.clone()),
+            None => registered.find_rule(name, &self.zones),
+        }
     }
 
-    /// Replaces the registry's rules; `false` if they are unchanged.
-    pub fn replace_registered(&self, registered: RegisteredSites) -> bool {
-        let mut known = self
-            .registered
+    /// Names of sites with an entry of their own or an alias that come after `after` and contain
+    /// `text`, ignoring case: at most `most`, in alphabetical order. Reads all names if few contain
+    /// the text, so it must not be called on a thread that serves requests.
+    pub fn search_names(&self, after: &str, text: &str, most: usize) -> Vec<String> {
+        let resolver = self.resolver.load_full();
+        let registered = resolver
+            .registered()
+            .names_after(after)
+            .map(|name| &**name)
+            .filter(|name| contains_ignore_case(name, text))
+            .take(most);
+        let configured = self
+            .sites
+            .iter()
+            .map(|rule| rule.id.as_str())
+            .filter(|name| *name > after && contains_ignore_case(name, text));
+        let names: BTreeSet<&str> = registered.chain(configured).collect();
+        names.into_iter().take(most).map(str::to_owned).collect()
+    }
+
+    /// Applies changes of the registry whose rules have passed validation, all at once. Returns
+    /// those that changed an entry.
+    pub fn apply_changes(&self, changes: Vec<RegistryChange>) -> Vec<RegistryChange> {
+        let _one_at_a_time = self
+            .write_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if **known == registered {
-            return false;
+        let mut registered = self.registered_entries();
+        let effective: Vec<RegistryChange> = changes
+            .into_iter()
+            .filter(|change| registered.apply_change(change, &self.zones))
+            .collect();
+        if !effective.is_empty() {
+            self.publish_entries(registered);
         }
-        self.resolver.store(Arc::new(SiteResolver::new(
-            &self.zones,
-            &self.profiles,
-            &self.sites,
-            &registered,
-        )));
-        self.retention
-            .store(Arc::new(self.retention_policy_with(&registered)));
-        *known = Arc::new(registered);
-        true
+        effective
+    }
+
+    /// Replaces all entries of the registry.
+    pub fn replace_entries(&self, registered: RegistryIndex) {
+        let _one_at_a_time = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.publish_entries(registered);
+    }
+
+    fn publish_entries(&self, registered: RegistryIndex) {
+        let retention = self.retention.load().with_registered(registered.limits());
+        let resolver = self.resolver.load().with_registered(registered);
+        self.resolver.store(Arc::new(resolver));
+        self.retention.store(Arc::new(retention));
+    }
+}
+
+/// Whether a name contains the text. Names are ASCII.
+fn contains_ignore_case(name: &str, text: &str) -> bool {
+    text.is_empty()
+        || name
+            .as_bytes()
+            .windows(text.len())
+            .any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_a_part_of_them_in_any_case() {
+        for (name, text, holds) in [
+            ("Mia.Shop", "a.sh", true),
+            ("mia", "MIA", true),
+            ("mia", "", true),
+            ("mia", "mia2", false),
+            ("mia", "tom", false),
+        ] {
+            assert_eq!(contains_ignore_case(name, text), holds, "{name} {text}");
+        }
     }
 }

@@ -4,23 +4,33 @@
 //! each profile under a path (`[[profiles]]`). A site's id is the hash of its name, so a page
 //! resolves without a table of profiles and without allocation.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::registry_index::{RegisteredSite, RegistryIndex};
 use crate::calendar::{ZoneId, ZoneTable};
-use crate::config::{ProfileRule, RegisteredSites, SiteRule, is_site_name};
+use crate::config::{ProfileRule, SiteRule, is_site_name};
 use crate::event::{ResolvedSite, SiteId};
 
-/// All rules, indexed to resolve pages and names.
+/// All rules, indexed to resolve pages and names. Entries of the registry that contradict the
+/// configuration are ignored; of two entries with the same host, the one that was written first has
+/// it.
+#[derive(Clone)]
 pub struct SiteResolver {
     zones: Arc<ZoneTable>,
+    configured: Arc<ConfiguredSites>,
+    registered: RegistryIndex,
+}
+
+/// The rules of the configuration.
+#[derive(Default)]
+struct ConfiguredSites {
     by_host: HashMap<Box<str>, Vec<HostRule>>,
-    /// Sites with an entry of their own, and aliases.
+    /// Sites with an entry of their own.
     by_name: HashMap<Box<str>, (SiteId, ZoneId)>,
-    /// The site's own name by alias.
-    canonical_names: HashMap<Box<str>, Box<str>>,
+    names_by_id: HashMap<SiteId, Box<str>>,
     profiles: Vec<(Arc<SiteNameTemplate>, ZoneId)>,
     /// Of sites with a bound of their own only.
     max_amounts: HashMap<SiteId, u32>,
@@ -44,53 +54,55 @@ struct SiteNameTemplate {
 }
 
 impl SiteResolver {
-    /// The rules must have passed validation. Entries of the registry that contradict the
-    /// configuration or an earlier entry are ignored, because two operators may have written at the
-    /// same time.
+    /// The rules of the configuration, which must have passed validation, and an empty registry.
     pub fn new(
         zones: &Arc<ZoneTable>,
         profiles: &[ProfileRule],
         sites: &[SiteRule],
-        registered: &RegisteredSites,
     ) -> SiteResolver {
-        let mut hosts = SiteResolver {
-            zones: Arc::clone(zones),
-            by_host: HashMap::new(),
-            by_name: HashMap::new(),
-            canonical_names: HashMap::new(),
-            profiles: Vec::new(),
-            max_amounts: HashMap::new(),
-        };
+        let mut configured = ConfiguredSites::default();
         for rule in sites {
-            hosts.add_site(rule);
+            configured.add_site(rule, zones);
         }
         for rule in profiles {
-            hosts.add_profiles(rule);
+            configured.add_profiles(rule, zones);
         }
-        let mut ids: HashSet<SiteId> = hosts.by_name.values().map(|(id, _)| *id).collect();
-        for rule in &registered.sites {
-            let known = !ids.insert(SiteId::from_key(&rule.id))
-                || rule
-                    .hosts
-                    .iter()
-                    .any(|host| hosts.by_host.contains_key(host.as_str()));
-            if !known {
-                hosts.add_site(rule);
-            }
+        SiteResolver {
+            zones: Arc::clone(zones),
+            configured: Arc::new(configured),
+            registered: RegistryIndex::default(),
         }
-        for rule in &registered.aliases {
-            if let (Some(site), false) = (
-                hosts.find_by_name(&rule.site),
-                hosts.by_name.contains_key(rule.alias.as_str()),
-            ) {
-                let own = hosts.canonical_name(&rule.site).into();
-                hosts.by_name.insert(rule.alias.as_str().into(), site);
-                hosts
-                    .canonical_names
-                    .insert(rule.alias.as_str().into(), own);
-            }
+    }
+
+    /// The same configuration with these entries of the registry.
+    pub fn with_registered(&self, registered: RegistryIndex) -> SiteResolver {
+        SiteResolver {
+            registered,
+            ..self.clone()
         }
-        hosts
+    }
+
+    /// The registry's entries.
+    pub fn registered(&self) -> &RegistryIndex {
+        &self.registered
+    }
+
+    /// Whether the configuration has a rule for this host.
+    pub fn is_configured_host(&self, host: &str) -> bool {
+        self.configured.by_host.contains_key(host)
+    }
+
+    /// Whether the configuration has a site with this name.
+    pub fn is_configured_site(&self, name: &str) -> bool {
+        self.configured.by_name.contains_key(name)
+    }
+
+    /// The name with this id, of a site with an entry of its own or with an alias.
+    pub fn find_name(&self, id: SiteId) -> Option<&str> {
+        match self.configured.names_by_id.get(&id) {
+            Some(name) => Some(name),
+            None => self.registered.find_name(id).map(|name| &**name),
+        }
     }
 
     /// Whether the page belongs to the site, on any of its hosts. `www.` before a host is ignored.
@@ -109,7 +121,15 @@ impl SiteResolver {
     /// The site of a page, by its host (lower case, without port or trailing dot) and its
     /// normalised, uncleaned path: a cleaned path may have lost the profile's name.
     pub fn resolve_page<'a>(&self, host: &str, path: &'a str) -> Option<ResolvedSite<'a>> {
-        self.by_host.get(host)?.iter().find_map(|rule| match rule {
+        let Some(rules) = self.configured.by_host.get(host) else {
+            let site = self.registered.find_host(host)?;
+            return self.is_in_force(site).then_some(ResolvedSite {
+                id: site.id,
+                zone: site.zone,
+                path: "/",
+            });
+        };
+        rules.iter().find_map(|rule| match rule {
             HostRule::WholeHost { id, zone } => Some(ResolvedSite {
                 id: *id,
                 zone: *zone,
@@ -136,7 +156,8 @@ impl SiteResolver {
 
     /// Name of a page's site, if a profile rule makes it and it has no entry of its own.
     pub fn profile_name(&self, host: &str, path: &str) -> Option<String> {
-        self.by_host.get(host)?.iter().find_map(|rule| match rule {
+        let rules = self.configured.by_host.get(host)?;
+        rules.iter().find_map(|rule| match rule {
             HostRule::WholeHost { .. } => None,
             HostRule::Profiles {
                 path_prefix: under,
@@ -160,18 +181,7 @@ impl SiteResolver {
         if !is_site_name(name) {
             return None;
         }
-        if let Some(site) = self.by_name.get(name) {
-            return Some(*site);
-        }
-        // The longest template wins: for `ally-mia`, `ally-{profile}` before `{profile}`.
-        let matching = || {
-            self.profiles
-                .iter()
-                .filter(|(template, _)| template.matches_name(name))
-        };
-        let (_, zone) =
-            matching().max_by_key(|(template, _)| template.prefix.len() + template.suffix.len())?;
-        Some((SiteId::from_key(name), *zone))
+        self.find_entry(name).or_else(|| self.find_template(name))
     }
 
     /// Whether two names are of one site. Compares names, never ids: access rights must not depend
@@ -181,12 +191,21 @@ impl SiteResolver {
     }
 
     fn canonical_name<'a>(&'a self, name: &'a str) -> &'a str {
-        self.canonical_names.get(name).map_or(name, |own| own)
+        match self.find_own_entry(name) {
+            Some(_) => name,
+            None => self.find_alias(name).map_or(name, |(site, _)| site),
+        }
     }
 
     /// Largest amount of one event in euros, if the site has a bound of its own.
     pub fn max_amount(&self, site: SiteId) -> Option<u32> {
-        self.max_amounts.get(&site).copied()
+        let configured = self.configured.max_amounts.get(&site).copied();
+        configured.or_else(|| {
+            let name = self.registered.find_name(site)?;
+            (!self.is_configured_site(name))
+                .then(|| self.registered.max_amount(site))
+                .flatten()
+        })
     }
 
     /// The zone with this number.
@@ -200,15 +219,59 @@ impl SiteResolver {
         name: &SiteNameTemplate,
         profile: &str,
     ) -> Option<(SiteId, ZoneId)> {
-        if self.by_name.is_empty() {
+        if self.configured.by_name.is_empty() && self.registered.is_empty() {
             return None;
         }
-        self.by_name.get(&*name.render_name(profile)).copied()
+        self.find_entry(&name.render_name(profile))
     }
 
-    fn add_site(&mut self, rule: &SiteRule) {
-        let zone = self.zones.intern_zone(&rule.zone);
+    /// The site with an entry of its own that has this name or alias.
+    fn find_entry(&self, name: &str) -> Option<(SiteId, ZoneId)> {
+        self.find_own_entry(name)
+            .or_else(|| self.find_alias(name).map(|(_, site)| site))
+    }
+
+    fn find_own_entry(&self, name: &str) -> Option<(SiteId, ZoneId)> {
+        let configured = self.configured.by_name.get(name).copied();
+        configured.or_else(|| {
+            let site = self.registered.find_site(name)?;
+            Some((site.id, site.zone))
+        })
+    }
+
+    /// The site of an alias: its name, id and zone.
+    fn find_alias(&self, alias: &str) -> Option<(&str, (SiteId, ZoneId))> {
+        let name = self.registered.alias_target(alias)?;
+        let site = self
+            .find_own_entry(name)
+            .or_else(|| self.find_template(name))?;
+        Some((name, site))
+    }
+
+    /// The site that a profile rule makes of the name.
+    fn find_template(&self, name: &str) -> Option<(SiteId, ZoneId)> {
+        // The longest template wins: for `ally-mia`, `ally-{profile}` before `{profile}`.
+        let matching = self
+            .configured
+            .profiles
+            .iter()
+            .filter(|(template, _)| template.matches_name(name));
+        let (_, zone) =
+            matching.max_by_key(|(template, _)| template.prefix.len() + template.suffix.len())?;
+        Some((SiteId::from_key(name), *zone))
+    }
+
+    /// Whether the entry is not one that the configuration has replaced since.
+    fn is_in_force(&self, site: &RegisteredSite) -> bool {
+        !self.configured.by_name.contains_key(&*site.name)
+    }
+}
+
+impl ConfiguredSites {
+    fn add_site(&mut self, rule: &SiteRule, zones: &ZoneTable) {
+        let zone = zones.intern_zone(&rule.zone);
         let id = SiteId::from_key(&rule.id);
+        self.names_by_id.insert(id, rule.id.as_str().into());
         self.by_name.insert(rule.id.as_str().into(), (id, zone));
         if let Some(most) = rule.max_amount {
             self.max_amounts.insert(id, most);
@@ -223,8 +286,8 @@ impl SiteResolver {
         }
     }
 
-    fn add_profiles(&mut self, rule: &ProfileRule) {
-        let zone = self.zones.intern_zone(&rule.zone);
+    fn add_profiles(&mut self, rule: &ProfileRule, zones: &ZoneTable) {
+        let zone = zones.intern_zone(&rule.zone);
         let name = Arc::new(SiteNameTemplate::new(&rule.site));
         self.profiles.push((Arc::clone(&name), zone));
         let under = rule.path.trim_end_matches("{profile}").into();
@@ -276,9 +339,9 @@ impl SiteNameTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::AliasRule;
+    use crate::config::{AliasRule, RegistryChange};
 
-    fn hosts(registered: &RegisteredSites) -> SiteResolver {
+    fn hosts(sites: Vec<SiteRule>, aliases: Vec<AliasRule>) -> SiteResolver {
         let rule = |host: &str, site: &str, zone: &str| ProfileRule {
             host: host.into(),
             path: "/u/{profile}".into(),
@@ -290,7 +353,7 @@ mod tests {
             rule("alllinks.cc", "{profile}", "UTC"),
             rule("ally.example", "ally-{profile}", "Asia/Kolkata"),
         ];
-        let sites = [SiteRule {
+        let configured = [SiteRule {
             id: "shop".into(),
             hosts: vec!["shop.example".into()],
             zone: "UTC".into(),
@@ -298,12 +361,15 @@ mod tests {
             max_amount: None,
             keep_days: None,
         }];
-        SiteResolver::new(
-            &Arc::new(ZoneTable::default()),
-            &profiles,
-            &sites,
-            registered,
-        )
+        let zones = Arc::new(ZoneTable::default());
+        let mut registered = RegistryIndex::default();
+        for (rule, revision) in sites.into_iter().zip(1..) {
+            registered.apply_change(&RegistryChange::Site { rule, revision }, &zones);
+        }
+        for (rule, revision) in aliases.into_iter().zip(1..) {
+            registered.apply_change(&RegistryChange::Alias { rule, revision }, &zones);
+        }
+        SiteResolver::new(&zones, &profiles, &configured).with_registered(registered)
     }
 
     fn site(id: &str, host: &str) -> SiteRule {
@@ -326,10 +392,7 @@ mod tests {
 
     #[test]
     fn a_registered_host_is_counted_to_its_site_in_its_zone() {
-        let hosts = hosts(&RegisteredSites {
-            sites: vec![site("mia", "mia.example")],
-            aliases: vec![],
-        });
+        let hosts = hosts(vec![site("mia", "mia.example")], vec![]);
         let found = hosts.resolve_page("mia.example", "/tour/dates").unwrap();
         assert_eq!((found.id, found.path), (SiteId::from_key("mia"), "/"));
         assert_eq!(
@@ -341,10 +404,7 @@ mod tests {
 
     #[test]
     fn a_profile_is_called_what_its_rule_makes_of_it_and_a_named_site_what_it_was_named() {
-        let hosts = hosts(&RegisteredSites {
-            sites: vec![site("mia", "mia.example")],
-            aliases: vec![alias("new", "tom")],
-        });
+        let hosts = hosts(vec![site("mia", "mia.example")], vec![alias("new", "tom")]);
         assert_eq!(
             hosts.profile_name("ally.example", "/u/mia/shop").as_deref(),
             Some("ally-mia")
@@ -365,10 +425,10 @@ mod tests {
 
     #[test]
     fn a_renamed_profile_is_the_same_site_under_both_names() {
-        let hosts = hosts(&RegisteredSites {
-            sites: vec![],
-            aliases: vec![alias("mia-new", "mia"), alias("x", "ally-tom")],
-        });
+        let hosts = hosts(
+            vec![],
+            vec![alias("mia-new", "mia"), alias("x", "ally-tom")],
+        );
         let (old, new) = (
             hosts.resolve_page("alllinks.cc", "/u/mia"),
             hosts.resolve_page("alllinks.cc", "/u/mia-new/shop"),
@@ -397,10 +457,7 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_registered_has_its_own_zone_and_host_beside_its_path() {
-        let hosts = hosts(&RegisteredSites {
-            sites: vec![site("mia", "mia.example")],
-            aliases: vec![],
-        });
+        let hosts = hosts(vec![site("mia", "mia.example")], vec![]);
         let (own, profile) = (
             hosts.resolve_page("mia.example", "/").unwrap(),
             hosts.resolve_page("alllinks.cc", "/u/mia").unwrap(),
@@ -421,10 +478,7 @@ mod tests {
             site("c", "c.example"),
             site("d", "c.example"),
         ];
-        let hosts = hosts(&RegisteredSites {
-            sites,
-            aliases: vec![alias("e", "nobody at all")],
-        });
+        let hosts = hosts(sites, vec![alias("e", "nobody at all")]);
         assert_eq!(hosts.resolve_page("alllinks.cc", "/"), None);
         assert_eq!(hosts.resolve_page("b.example", "/"), None);
         assert_eq!(

@@ -288,6 +288,8 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. Some entries may be
     /// stored.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let permit = self.short_client.permit_write().await;
+        let _permit = permit.map_err(error_during(STEP))?;
         let mut insert = self
             .short_client
             .begin_insert::<NewAuditRow<'_>>("audit")

@@ -46,6 +46,7 @@ pub use marker::MARKER_GRACE_DAYS;
 pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
+pub use registry::RegistryRevisions;
 pub use retention::{ExpiredRows, HeldSince, RetentionOutcome};
 pub use schema::NEWEST_SCHEMA;
 pub use site_reader::{

@@ -278,25 +278,7 @@ impl Store {
         &self,
         names: &[(SiteId, String)],
     ) -> Result<Vec<SiteId>, StoreError> {
-        let permit = self.short_client.permit_write().await;
-        let permit = permit.map_err(error_during(STEP))?;
-        let mut insert = self
-            .short_client
-            .begin_insert::<SiteNameRow<'_>>("names")
-            .await
-            .map_err(error_during(STEP))?;
-        for (site, name) in names {
-            insert
-                .write(&SiteNameRow {
-                    site: site.as_u128(),
-                    name,
-                    revision: 0,
-                })
-                .await
-                .map_err(error_during(STEP))?;
-        }
-        insert.end().await.map_err(error_during(STEP))?;
-        drop(permit);
+        self.insert_known_names(names).await?;
 
         let mut clashes = Vec::new();
         for some in names.chunks(MAX_IDS_PER_STATEMENT) {
@@ -315,6 +297,34 @@ impl Store {
         Ok(clashes)
     }
 
+    /// Stores the names of sites whose ids are known to be of one name each; repeating it changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. The names may be
+    /// stored.
+    pub async fn insert_known_names(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
+        let permit = self.short_client.permit_write().await;
+        let _permit = permit.map_err(error_during(STEP))?;
+        let mut insert = self
+            .short_client
+            .begin_insert::<SiteNameRow<'_>>("names")
+            .await
+            .map_err(error_during(STEP))?;
+        for (site, name) in names {
+            insert
+                .write(&SiteNameRow {
+                    site: site.as_u128(),
+                    name,
+                    revision: 0,
+                })
+                .await
+                .map_err(error_during(STEP))?;
+        }
+        insert.end().await.map_err(error_during(STEP))
+    }
+
     /// The names of those sites that are known. Ids with two names are left out.
     ///
     /// # Errors
@@ -323,29 +333,38 @@ impl Store {
     pub async fn read_site_names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site \
             HAVING uniqExact(name) = 1";
-        self.short_client
-            .query(sql)
-            .bind(sites)
-            .fetch_all()
-            .await
-            .map_err(error_during(STEP))
+        let mut names = Vec::new();
+        for some in sites.chunks(MAX_IDS_PER_STATEMENT) {
+            let found: Vec<(u128, String)> = self
+                .short_client
+                .query(sql)
+                .bind(some)
+                .fetch_all()
+                .await
+                .map_err(error_during(STEP))?;
+            names.extend(found);
+        }
+        Ok(names)
     }
 
-    /// Names of sites made by profile rules that contain the text, ignoring case, at most `limit`,
-    /// in alphabetical order.
+    /// Names of sites made by profile rules that come after `after` and contain the text, ignoring
+    /// case: at most `limit` rows in alphabetical order. A name may appear twice.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn search_site_names(
         &self,
+        after: &str,
         text: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT name FROM names \
-            WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
+        // Without DISTINCT, which would build a set of all names for a page of them.
+        let sql = "SELECT name FROM names \
+            WHERE name > ? AND positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
         self.short_client
             .query(sql)
+            .bind(after)
             .bind(text)
             .bind(limit as u64)
             .fetch_all()

@@ -1,17 +1,24 @@
 //! The registry's tables: sites with hosts of their own, and other names of sites.
 //!
 //! Rows are only added. The row with the highest revision is valid, and a removal is a row with
-//! `removed`. Revisions grow across all collectors of a database, so the highest one shows whether
-//! anything changed.
+//! `removed`. Revisions grow across all collectors of a database, so rows with a higher one than a
+//! collector has read are the changes since. An index by revision finds them without reading the
+//! other rows.
+
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
 use super::error::{StoreError, error_during};
-use crate::config::{AliasRule, RegisteredSites, SiteRule};
+use crate::config::{AliasRule, RegistryChange, SiteRule};
 
 const STEP: &str = "the registry";
+/// The most entries that one query of a complete read returns.
+const PAGE_ROWS: u64 = 20_000;
+/// The most changes that are read at once. Beyond it, a complete read is cheaper.
+const MAX_CHANGES: u64 = 5000;
 
 /// An expression for the next revision of a table: the server's time in microseconds, or one more
 /// than the highest revision if that is larger.
@@ -22,46 +29,117 @@ pub(super) fn next_revision_expression(table: &str) -> String {
     )
 }
 
+/// [`next_revision_expression`] of a table with an index by revision, with two parameters, each a
+/// revision that the table has: rows up to it are not read.
+fn indexed_revision_expression(table: &str) -> String {
+    format!(
+        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), toUInt64(?) + 1, \
+         assumeNotNull((SELECT max(revision) FROM {table} WHERE revision > ?)) + 1)"
+    )
+}
+
+/// The highest revisions of the registry's tables; 0 where a table is empty.
+#[derive(Row, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RegistryRevisions {
+    /// Of registered sites.
+    pub sites: u64,
+    /// Of aliases.
+    pub aliases: u64,
+}
+
+impl RegistryRevisions {
+    /// The revisions of this time before these.
+    pub fn before_time(self, time: Duration) -> RegistryRevisions {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        RegistryRevisions {
+            sites: self.sites.saturating_sub(micros),
+            aliases: self.aliases.saturating_sub(micros),
+        }
+    }
+
+    /// Whether a table has a lower revision than in `before`: rows were removed from it.
+    pub fn is_below(self, before: RegistryRevisions) -> bool {
+        self.sites < before.sites || self.aliases < before.aliases
+    }
+
+    /// The revisions after these changes.
+    pub fn after_changes(mut self, changes: &[RegistryChange]) -> RegistryRevisions {
+        for change in changes {
+            match change {
+                RegistryChange::Site { revision, .. }
+                | RegistryChange::RemovedSite { revision, .. } => {
+                    self.sites = self.sites.max(*revision);
+                }
+                RegistryChange::Alias { revision, .. }
+                | RegistryChange::RemovedAlias { revision, .. } => {
+                    self.aliases = self.aliases.max(*revision);
+                }
+            }
+        }
+        self
+    }
+}
+
+/// An entry of either table.
 #[derive(Row, Deserialize)]
-struct SiteRow {
+struct RegistryRow {
+    is_alias: bool,
     name: String,
     hosts: Vec<String>,
+    /// Of an alias: its site.
     zone: String,
     embed: Vec<String>,
     /// 0 if the site has no limit of its own.
     max_amount: u32,
     /// 0 if the site has no limit of its own.
     keep_days: u32,
+    removed: bool,
+    revision: u64,
 }
 
-impl From<SiteRow> for SiteRule {
-    fn from(row: SiteRow) -> SiteRule {
-        SiteRule {
-            id: row.name,
-            hosts: row.hosts,
-            zone: row.zone,
-            embed: row.embed,
-            max_amount: (row.max_amount > 0).then_some(row.max_amount),
-            keep_days: (row.keep_days > 0).then_some(row.keep_days),
+impl From<RegistryRow> for RegistryChange {
+    fn from(row: RegistryRow) -> RegistryChange {
+        let revision = row.revision;
+        match (row.is_alias, row.removed) {
+            (false, false) => RegistryChange::Site {
+                rule: SiteRule {
+                    id: row.name,
+                    hosts: row.hosts,
+                    zone: row.zone,
+                    embed: row.embed,
+                    max_amount: (row.max_amount > 0).then_some(row.max_amount),
+                    keep_days: (row.keep_days > 0).then_some(row.keep_days),
+                },
+                revision,
+            },
+            (true, false) => RegistryChange::Alias {
+                rule: AliasRule {
+                    alias: row.name,
+                    site: row.zone,
+                },
+                revision,
+            },
+            (false, true) => RegistryChange::RemovedSite {
+                name: row.name,
+                revision,
+            },
+            (true, true) => RegistryChange::RemovedAlias {
+                alias: row.name,
+                revision,
+            },
         }
     }
 }
 
-#[derive(Row, Deserialize)]
-struct AliasRow {
-    alias: String,
-    site: String,
-}
-
 impl Store {
-    /// A number that changes with every change of the registry, and only then. 0 if it is empty.
+    /// The highest revisions. They change with every change of the registry, and only then.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the query.
-    pub async fn registry_revision(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT max(revision) FROM (SELECT revision FROM sites \
-            UNION ALL SELECT revision FROM aliases)";
+    pub async fn registry_revisions(&self) -> Result<RegistryRevisions, StoreError> {
+        let sql = "SELECT assumeNotNull((SELECT max(revision) FROM sites)) AS sites, \
+                   assumeNotNull((SELECT max(revision) FROM aliases)) AS aliases";
         self.short_client
             .query(sql)
             .fetch_one()
@@ -69,55 +147,110 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// All registered sites and aliases, in the order of their last change.
+    /// The entries with higher revisions than these, in ascending order of revision; `None` if they
+    /// are more than some thousands.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse rejects a query.
-    pub async fn load_registered_sites(&self) -> Result<RegisteredSites, StoreError> {
-        let sites = self
-            .client
-            .query(
-                "SELECT name, argMax(hosts, revision) AS hosts, \
-                 toString(argMax(zone, revision)) AS zone, \
-                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount, \
-                 argMax(keep_days, revision) AS keep_days FROM sites GROUP BY name \
-                 HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
-            )
-            .fetch_all::<SiteRow>()
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_registry_changes(
+        &self,
+        since: RegistryRevisions,
+    ) -> Result<Option<Vec<RegistryChange>>, StoreError> {
+        let sql = "SELECT is_alias, name, hosts, zone, embed, max_amount, keep_days, removed, \
+                   revision FROM (\
+                   SELECT false AS is_alias, name, hosts, toString(zone) AS zone, embed, \
+                   max_amount, keep_days, removed, revision FROM sites WHERE sites.revision > ? \
+                   UNION ALL SELECT true, alias, [], site, [], 0, 0, removed, revision \
+                   FROM aliases WHERE aliases.revision > ?) \
+                   ORDER BY revision DESC, name LIMIT 1 BY is_alias, name LIMIT ?";
+        let rows = self
+            .short_client
+            .query(sql)
+            .bind(since.sites)
+            .bind(since.aliases)
+            .bind(MAX_CHANGES + 1)
+            .fetch_all::<RegistryRow>()
             .await
             .map_err(error_during(STEP))?;
-
-        let aliases = self
-            .client
-            .query(
-                "SELECT alias, argMax(site, revision) AS site FROM aliases \
-                 GROUP BY alias HAVING NOT argMax(removed, revision) ORDER BY max(revision), alias",
-            )
-            .fetch_all::<AliasRow>()
-            .await
-            .map_err(error_during(STEP))?;
-
-        Ok(RegisteredSites {
-            sites: sites.into_iter().map(SiteRule::from).collect(),
-            aliases: aliases
-                .into_iter()
-                .map(|row| AliasRule {
-                    alias: row.alias,
-                    site: row.site,
-                })
-                .collect(),
-        })
+        let is_complete = rows.len() as u64 <= MAX_CHANGES;
+        Ok(is_complete.then(|| rows.into_iter().rev().map(RegistryChange::from).collect()))
     }
 
-    /// Registers a site, changes the entry with its name, or removes it.
+    /// A page of the registered sites, by name: those after the name `after`. Empty after the last
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_registered_sites(
+        &self,
+        after: &str,
+    ) -> Result<Vec<RegistryChange>, StoreError> {
+        let latest = ["hosts", "embed", "max_amount", "keep_days"]
+            .map(|column| format!("argMax({column}, sites.revision) AS {column}"))
+            .join(", ");
+        let sql = format!(
+            "SELECT is_alias, name, hosts, zone, embed, max_amount, keep_days, removed, revision \
+             FROM (SELECT false AS is_alias, name, {latest}, \
+             toString(argMax(zone, sites.revision)) AS zone, \
+             argMax(removed, sites.revision) AS removed, max(sites.revision) AS revision \
+             FROM sites WHERE name > ? GROUP BY name HAVING NOT removed ORDER BY name LIMIT ?) \
+             ORDER BY name"
+        );
+        self.read_registry_page(&sql, after).await
+    }
+
+    /// A page of the aliases, by name: those after the alias `after`. Empty after the last one.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_registered_aliases(
+        &self,
+        after: &str,
+    ) -> Result<Vec<RegistryChange>, StoreError> {
+        let sql = "SELECT true AS is_alias, alias AS name, CAST([], 'Array(String)') AS hosts, \
+                   argMax(site, aliases.revision) AS zone, CAST([], 'Array(String)') AS embed, \
+                   toUInt32(0) AS max_amount, toUInt32(0) AS keep_days, \
+                   argMax(removed, aliases.revision) AS removed, \
+                   max(aliases.revision) AS revision FROM aliases \
+                   WHERE alias > ? GROUP BY alias HAVING NOT removed ORDER BY alias LIMIT ?";
+        self.read_registry_page(sql, after).await
+    }
+
+    async fn read_registry_page(
+        &self,
+        sql: &str,
+        after: &str,
+    ) -> Result<Vec<RegistryChange>, StoreError> {
+        let rows = self
+            .short_client
+            .query(sql)
+            .bind(after)
+            .bind(PAGE_ROWS)
+            // The tables are sorted by name: only the page is aggregated.
+            .with_setting("optimize_aggregation_in_order", "1")
+            .fetch_all::<RegistryRow>()
+            .await
+            .map_err(error_during(STEP))?;
+        Ok(rows.into_iter().map(RegistryChange::from).collect())
+    }
+
+    /// Registers a site, changes the entry with its name, or removes it. `known` are revisions that
+    /// the tables have.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the insert. If only the response
     /// was lost, the row is stored; inserting it again is harmless.
-    pub async fn insert_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
-        let next = next_revision_expression("sites");
+    pub async fn insert_site(
+        &self,
+        rule: &SiteRule,
+        removed: bool,
+        known: RegistryRevisions,
+    ) -> Result<(), StoreError> {
+        let next = indexed_revision_expression("sites");
         let sql = format!(
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, \
              revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
@@ -134,18 +267,26 @@ impl Store {
             .bind(rule.max_amount.unwrap_or(0))
             .bind(rule.keep_days.unwrap_or(0))
             .bind(removed)
+            .bind(known.sites)
+            .bind(known.sites)
             .execute()
             .await
             .map_err(error_during(STEP))
     }
 
-    /// Registers another name of a site, changes the entry with that name, or removes it.
+    /// Registers another name of a site, changes the entry with that name, or removes it. `known`
+    /// are revisions that the tables have.
     ///
     /// # Errors
     ///
     /// As for [`Store::insert_site`].
-    pub async fn insert_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
-        let next = next_revision_expression("aliases");
+    pub async fn insert_alias(
+        &self,
+        rule: &AliasRule,
+        removed: bool,
+        known: RegistryRevisions,
+    ) -> Result<(), StoreError> {
+        let next = indexed_revision_expression("aliases");
         let sql =
             format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
         self.short_client
@@ -153,6 +294,8 @@ impl Store {
             .bind(&rule.alias)
             .bind(&rule.site)
             .bind(removed)
+            .bind(known.aliases)
+            .bind(known.aliases)
             .execute()
             .await
             .map_err(error_during(STEP))

@@ -34,7 +34,7 @@ enum MigrationStep {
 }
 
 /// All migrations, numbered from 1 without gaps.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration {
         number: 1,
         name: "counts",
@@ -111,6 +111,12 @@ const MIGRATIONS: [Migration; 13] = [
         number: 13,
         name: "retention",
         sql: include_str!("schema/0013_retention.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 14,
+        name: "registry index",
+        sql: include_str!("schema/0014_registry.sql"),
         step: MigrationStep::Sql,
     },
 ];

@@ -1,7 +1,8 @@
 //! `/api/v1/sites` and `/api/v1/aliases`: registered sites. Creators see their own sites; operators
 //! may change all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -21,6 +22,10 @@ use crate::event::Problem;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_ROWS: usize = 100;
 const MAX_ROWS: usize = 1000;
+/// The most aliases of a site in the list.
+const MAX_ALIASES: usize = 1000;
+/// How often the store is asked for one page, each time for twice as many names.
+const MAX_NAME_BATCHES: usize = 5;
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
@@ -53,7 +58,17 @@ struct AliasRegistration {
 
 struct SiteSearch {
     text: String,
+    /// The last name of the page before; empty for the first page.
+    after: String,
     limit: usize,
+}
+
+/// A page of names, and where the next one begins.
+#[derive(Default)]
+struct NamePage {
+    names: Vec<String>,
+    /// The name after which the next page begins; `None` after the last page.
+    next: Option<String>,
 }
 
 async fn list_sites(
@@ -63,22 +78,19 @@ async fn list_sites(
 ) -> Result<HttpResponse, Problem> {
     let who = site.authorize_request(&request, Permission::ListSites)?;
     let search = SiteSearch::from_pairs(into_pairs(query)?).ok_or_else(invalid_search)?;
-    let names = match &who {
-        Principal::Creator(sites) => sites.to_vec(),
-        Principal::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
-        _ => site.all_site_names(&search).await?,
+    let page = match &who {
+        Principal::Creator(sites) => search.page_of(sites.iter()),
+        Principal::Token(token) if token.site.is_some() => search.page_of(token.site.iter()),
+        _ => site.page_of_all_sites(&search).await?,
     };
 
-    let names: BTreeSet<&String> = names
+    let rows: Vec<Value> = page
+        .names
         .iter()
-        .filter(|name| search.matches_name(name))
+        .filter_map(|name| site.site_row(name))
         .collect();
-    let others = site.aliases_by_site();
-    let rows = names
-        .into_iter()
-        .filter_map(|name| site.site_row(name, others.get(name)));
-    let rows: Vec<Value> = rows.take(search.limit).collect();
-    Ok(json_response(&request, false, &json!({ "rows": rows })))
+    let shown = json!({ "rows": rows, "next": page.next });
+    Ok(json_response(&request, false, &shown))
 }
 
 async fn register_site(
@@ -125,13 +137,12 @@ async fn get_alias(
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     site.check_permission(&request, Permission::ManageAliases)?;
-    let registered = site.registry.directory.registered_sites();
-    let found = registered
-        .aliases
-        .iter()
-        .find(|known| known.alias == **alias)
+    let registered = site.registry.directory.registered_entries();
+    let of = registered
+        .alias_target(&alias)
         .ok_or_else(Problem::unknown_site)?;
-    Ok(json_response(&request, false, found))
+    let found = json!({ "alias": *alias, "site": **of });
+    Ok(json_response(&request, false, &found))
 }
 
 async fn register_alias(
@@ -164,10 +175,11 @@ async fn remove_alias(
 
 impl SiteSearch {
     fn from_pairs(pairs: Vec<(String, String)>) -> Option<SiteSearch> {
-        let (mut text, mut limit) = (None, None);
+        let (mut text, mut after, mut limit) = (None, None, None);
         for (key, value) in pairs {
             match &*key {
                 "search" if text.is_none() => text = Some(value.to_lowercase()),
+                "after" if after.is_none() => after = Some(value),
                 "limit" if limit.is_none() => {
                     limit = Some(value.parse().ok().filter(|n| (1..=MAX_ROWS).contains(n))?)
                 }
@@ -176,69 +188,117 @@ impl SiteSearch {
         }
         Some(SiteSearch {
             text: text.unwrap_or_default(),
+            after: after.unwrap_or_default(),
             limit: limit.unwrap_or(DEFAULT_ROWS),
         })
     }
 
-    fn matches_name(&self, name: &str) -> bool {
-        name.to_lowercase().contains(&self.text)
+    /// The page of a few names.
+    fn page_of<'a>(&self, names: impl Iterator<Item = &'a String>) -> NamePage {
+        let names: BTreeSet<&String> = names
+            .filter(|name| **name > self.after && name.to_lowercase().contains(&self.text))
+            .collect();
+        let mut page = NamePage::default();
+        for name in names {
+            if !page.push_name(name, self.limit) {
+                break;
+            }
+        }
+        page
+    }
+}
+
+impl NamePage {
+    /// Adds a name; `false` if the page is full, and the name belongs to the next one.
+    fn push_name(&mut self, name: &str, limit: usize) -> bool {
+        if self.names.len() == limit {
+            self.next = self.names.last().cloned();
+            return false;
+        }
+        self.names.push(name.to_owned());
+        true
     }
 }
 
 impl AppState {
-    /// Names of configured and registered sites, and of profiles that were ever counted.
-    async fn all_site_names(&self, search: &SiteSearch) -> Result<Vec<String>, Problem> {
-        let (directory, registered) = (
-            &self.registry.directory,
-            self.registry.directory.registered_sites(),
-        );
+    /// A page of configured and registered sites, and of profiles that were ever counted. It is
+    /// short, with a next one, where most names in between are of no site any longer.
+    async fn page_of_all_sites(&self, search: &SiteSearch) -> Result<NamePage, Problem> {
         let store = self
             .store
             .load_full()
             .ok_or_else(Problem::store_unavailable)?;
-        let mut names = store
-            .search_site_names(&search.text, search.limit + registered.aliases.len())
-            .await
-            .map_err(store_problem)?;
-        names.extend(
-            directory
-                .configured_sites()
-                .iter()
-                .chain(&registered.sites)
-                .map(|rule| rule.id.clone()),
-        );
-        names.extend(registered.aliases.iter().map(|alias| alias.site.clone()));
-        names.retain(|name| !registered.aliases.iter().any(|alias| alias.alias == *name));
-        Ok(names)
+        let mut page = NamePage::default();
+        let (mut after, mut rows) = (search.after.clone(), search.limit + 1);
+        for _ in 0..MAX_NAME_BATCHES {
+            let stored = store
+                .search_site_names(&after, &search.text, rows)
+                .await
+                .map_err(store_problem)?;
+            let registered = self.search_entries(&after, &search.text, rows).await?;
+            // A full batch may have left out names after its last one.
+            let full = [&stored, &registered].into_iter();
+            let full = full.filter(|names| names.len() == rows);
+            let last = full.filter_map(|names| names.last()).min().cloned();
+
+            let names: BTreeSet<&String> = stored.iter().chain(&registered).collect();
+            for name in names {
+                if last.as_ref().is_some_and(|last| name > last) {
+                    break;
+                }
+                if self.is_site(name) && !page.push_name(name, search.limit) {
+                    return Ok(page);
+                }
+            }
+            let Some(last) = last else {
+                page.next = None;
+                return Ok(page);
+            };
+            page.next = Some(last.clone());
+            (after, rows) = (last, rows * 2);
+        }
+        Ok(page)
     }
 
-    /// Aliases by the site that they stand for.
-    fn aliases_by_site(&self) -> HashMap<String, Vec<String>> {
-        let mut others: HashMap<String, Vec<String>> = HashMap::new();
-        for rule in &self.registry.directory.registered_sites().aliases {
-            others
-                .entry(rule.site.clone())
-                .or_default()
-                .push(rule.alias.clone());
-        }
-        others
+    async fn search_entries(
+        &self,
+        after: &str,
+        text: &str,
+        rows: usize,
+    ) -> Result<Vec<String>, Problem> {
+        let directory = Arc::clone(&self.registry.directory);
+        let (after, text) = (after.to_owned(), text.to_owned());
+        web::block(move || directory.search_names(&after, &text, rows))
+            .await
+            .map_err(|_| Problem::store_unavailable())
+    }
+
+    /// Whether a rule matches the name, and it is no alias.
+    fn is_site(&self, name: &str) -> bool {
+        let resolver = self.registry.directory.resolver();
+        resolver.find_by_name(name).is_some() && resolver.registered().alias_target(name).is_none()
     }
 
     /// `None` if no rule matches the name any longer.
-    fn site_row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
+    fn site_row(&self, name: &str) -> Option<Value> {
         let (_, zone) = find_site(name, self).ok()?;
         let rule = self.registry.directory.find_rule(name);
         let (hosts, embed, max_amount) = rule
             .map(|rule| (rule.hosts, rule.embed, rule.max_amount))
             .unwrap_or_default();
-        let aliases = others.map_or(&[][..], |names| names);
+        let registered = self.registry.directory.registered_entries();
+        let others = registered.aliases_of(name).map(|alias| &**alias);
+        let mut aliases: Vec<&str> = others.collect();
+        let alias_count = aliases.len();
+        aliases.truncate(MAX_ALIASES);
         Some(json!({
-            "site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed, "max_amount": max_amount,
+            "site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases,
+            "alias_count": alias_count, "embed": embed, "max_amount": max_amount,
             "keep_days": self.registry.directory.retention_policy().keep_days(name),
         }))
     }
 }
 
 fn invalid_search() -> Problem {
-    invalid_query("accepted are search and limit (1 to 1000), once each")
+    invalid_query("accepted are search, after and limit (1 to 1000), once each")
 }

@@ -17,7 +17,7 @@ use crate::support::{Answer, Body, NOON, Server};
 
 pub const OPERATOR: &str = "operator-operator-operator";
 pub const PASSWORD: &str = "correct horse battery";
-const SECRET: &str = "a secret of thirty-two characters";
+pub const SECRET: &str = "a secret of thirty-two characters";
 
 /// With a token configured, a caller from this machine without credentials has no rights.
 const REPORT_TOKEN: &str = "report.token=operator-operator-operator";
@@ -135,7 +135,7 @@ impl Caller {
     }
 }
 
-fn operator() -> Caller {
+pub fn operator() -> Caller {
     Caller::bearer(OPERATOR)
 }
 
@@ -151,11 +151,11 @@ fn cookie_of(answer: &Answer) -> String {
     set.split(';').next().unwrap().to_owned()
 }
 
-fn claims(sites: &[&str], jti: &str) -> Value {
+pub fn claims(sites: &[&str], jti: &str) -> Value {
     json!({"iss": "platform", "aud": "footfall", "exp": NOON / 1000 + 60, "jti": jti, "sub": "CANARYSUB", "sites": sites})
 }
 
-fn sign(claims: &Value) -> String {
+pub fn sign(claims: &Value) -> String {
     encode(
         &Header::new(Algorithm::HS256),
         claims,

@@ -33,6 +33,7 @@ mod held;
 mod layers;
 mod ledger;
 mod mail;
+mod many_sites;
 mod memory;
 mod migrate;
 mod money;

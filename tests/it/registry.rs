@@ -249,11 +249,11 @@ fn what_would_count_a_page_twice_or_cut_days_anew_is_refused_by_name_and_changes
     }
     assert_eq!(listed(), before);
     let rows = [
-        json!({"site":"fixed","zone":"UTC","hosts":["fixed.example"],"aliases":[],"embed":[],"max_amount":null,"keep_days":761}),
-        json!({"site":"mia","zone":"UTC","hosts":[],"aliases":["mia-new"],"embed":[],"max_amount":null,"keep_days":761}),
-        json!({"site":"mia.shop","zone":"Europe/Berlin","hosts":["mia.example","www.mia.example"],"aliases":[],"embed":[],"max_amount":null,"keep_days":761}),
+        json!({"site":"fixed","zone":"UTC","hosts":["fixed.example"],"aliases":[],"alias_count":0,"embed":[],"max_amount":null,"keep_days":761}),
+        json!({"site":"mia","zone":"UTC","hosts":[],"aliases":["mia-new"],"alias_count":1,"embed":[],"max_amount":null,"keep_days":761}),
+        json!({"site":"mia.shop","zone":"Europe/Berlin","hosts":["mia.example","www.mia.example"],"aliases":[],"alias_count":0,"embed":[],"max_amount":null,"keep_days":761}),
     ];
-    assert_eq!(before, json!({ "rows": rows }));
+    assert_eq!(before, json!({ "rows": rows, "next": null }));
     let alias: Value =
         serde_json::from_slice(&ask(&server, "GET", "/api/v1/aliases/mia-new", "", &[]).body)
             .unwrap();

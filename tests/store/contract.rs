@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use footfall::access::{SecretDigest, generate_message_secret};
 use footfall::calendar::Day;
-use footfall::config::{AliasRule, RegisteredSites, RetentionPolicy, SiteRule};
+use footfall::config::{AliasRule, RegistryChange, RetentionPolicy, SiteRule};
 use footfall::event::{
     CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
     Subject, WebVital,
 };
-use footfall::store::StoreError;
 use footfall::store::schema::NEWEST_SCHEMA;
+use footfall::store::{RegistryRevisions, Store, StoreError};
 
 use crate::support::{Builder, Tested, counts_of, daily, day, hits, number, people, texts};
 
@@ -661,6 +661,39 @@ pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
     assert!(error.to_string().contains("has schema 99"), "{error}");
 }
 
+/// All entries of the registry, read in pages, without their revisions.
+async fn registered(store: &Store) -> (Vec<SiteRule>, Vec<AliasRule>) {
+    let (mut sites, mut aliases) = (Vec::new(), Vec::new());
+    let mut after = String::new();
+    loop {
+        let page = store.read_registered_sites(&after).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for change in page {
+            let RegistryChange::Site { rule, .. } = change else {
+                panic!("{change:?} is no site");
+            };
+            after.clone_from(&rule.id);
+            sites.push(rule);
+        }
+    }
+    after.clear();
+    loop {
+        let page = store.read_registered_aliases(&after).await.unwrap();
+        if page.is_empty() {
+            return (sites, aliases);
+        }
+        for change in page {
+            let RegistryChange::Alias { rule, .. } = change else {
+                panic!("{change:?} is no alias");
+            };
+            after.clone_from(&rule.alias);
+            aliases.push(rule);
+        }
+    }
+}
+
 pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: &Tested) {
     let site = |id: &str, hosts: &[&str]| SiteRule {
         id: id.to_owned(),
@@ -674,33 +707,46 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         alias: "mia-new".to_owned(),
         site: site.to_owned(),
     };
-    assert_eq!(
-        store.load_registered_sites().await.unwrap(),
-        RegisteredSites::default()
-    );
-    let mut revisions = vec![store.registry_revision().await.unwrap()];
+    assert_eq!(registered(store).await, (vec![], vec![]));
+
+    let mut known = store.registry_revisions().await.unwrap();
+    assert_eq!(known, RegistryRevisions::default());
+    let mut changes = Vec::new();
     for (rule, removed) in [
         (site("mia", &["mia.example"]), false),
         (site("tom", &[]), false),
         (site("mia", &["mia.example", "it's.example"]), false),
         (site("tom", &[]), true),
     ] {
-        store.insert_site(&rule, removed).await.unwrap();
-        revisions.push(store.registry_revision().await.unwrap());
+        store.insert_site(&rule, removed, known).await.unwrap();
+        changes.push(store.read_registry_changes(known).await.unwrap().unwrap());
+        known = store.registry_revisions().await.unwrap();
     }
-    for (rule, removed) in [(alias("mia"), false), (alias("tom"), false)] {
-        store.insert_alias(&rule, removed).await.unwrap();
-        revisions.push(store.registry_revision().await.unwrap());
+    for rule in [alias("mia"), alias("tom")] {
+        store.insert_alias(&rule, false, known).await.unwrap();
+        changes.push(store.read_registry_changes(known).await.unwrap().unwrap());
+        known = store.registry_revisions().await.unwrap();
     }
-    assert!(
-        revisions.windows(2).all(|pair| pair[0] < pair[1]),
-        "{revisions:?}"
+
+    // Each change is the only one with a higher revision than those before.
+    let mut revisions = RegistryRevisions::default();
+    for change in &changes {
+        assert_eq!(change.len(), 1, "{changes:?}");
+        let after = revisions.after_changes(change);
+        assert!(revisions.is_below(after), "{changes:?}");
+        revisions = after;
+    }
+    assert_eq!(revisions, known);
+    assert!(matches!(&changes[3][0], RegistryChange::RemovedSite { name, .. } if name == "tom"));
+    let all = store.read_registry_changes(RegistryRevisions::default());
+    let all = all.await.unwrap().unwrap();
+    assert_eq!(all, [&changes[2][..], &changes[3], &changes[5]].concat());
+
+    let expected = (
+        vec![site("mia", &["mia.example", "it's.example"])],
+        vec![alias("tom")],
     );
-    let expected = RegisteredSites {
-        sites: vec![site("mia", &["mia.example", "it's.example"])],
-        aliases: vec![alias("tom")],
-    };
-    assert_eq!(store.load_registered_sites().await.unwrap(), expected);
+    assert_eq!(registered(store).await, expected);
     for table in ["sites", "aliases"] {
         store
             .raw_client()
@@ -709,16 +755,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
             .await
             .unwrap();
     }
-    assert_eq!(
-        store
-            .again()
-            .await
-            .unwrap()
-            .load_registered_sites()
-            .await
-            .unwrap(),
-        expected
-    );
+    assert_eq!(registered(&store.again().await.unwrap()).await, expected);
 }
 
 /// Such a name cannot be found in practice; if one existed, the sum would not be shown as either

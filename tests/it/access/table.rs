@@ -362,7 +362,7 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
         let rows = listed(caller);
         assert_eq!(
             rows,
-            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"],"max_amount":null,"keep_days":761}])
+            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"alias_count":0,"embed":["https://mia.example"],"max_amount":null,"keep_days":761}])
         );
     }
     assert_eq!(listed(&operator()).as_array().unwrap().len(), 2);

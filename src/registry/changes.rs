@@ -1,0 +1,367 @@
+//! Reads and changes the registry's sites and aliases.
+//!
+//! The first read after a start is complete, in pages. From then on only rows with a higher
+//! revision than those read last are read.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::snapshot::RegistryCopy;
+use super::{Registry, validation};
+use crate::access::AuditEntry;
+use crate::config::{AliasRule, RegistryChange, SiteRule};
+use crate::event::Problem;
+use crate::sites::{MadeEntries, RegistryIndex, SiteDirectory};
+use crate::store::{RegistryRevisions, Store, StoreError};
+
+/// How long a row may take from getting its revision until it can be read. Rows of other collectors
+/// with higher revisions may become visible before it, so for this time after a change, polls read
+/// the rows of this time before it again.
+const MAX_INSERT_TIME: Duration = Duration::from_secs(60);
+
+/// State of the sites and aliases read last.
+pub(super) struct EntriesState {
+    /// `None` until they were read from the store.
+    revisions: Option<RegistryRevisions>,
+    /// The same, also while a complete read is due.
+    read_revisions: RegistryRevisions,
+    /// When they last grew.
+    grown_at: Option<Instant>,
+    /// When everything is read again, after changes that were too many to be read again by each
+    /// poll.
+    complete_read_at: Option<Instant>,
+    copy: Arc<Mutex<RegistryCopy>>,
+}
+
+impl EntriesState {
+    /// Reads the copy on disk, and makes its entries those of the directory.
+    pub(super) fn open(directory: &SiteDirectory, path: PathBuf) -> EntriesState {
+        let shown = path.display().to_string();
+        let mut copy = RegistryCopy::new(path);
+        match copy.read_entries(&directory.time_zones()) {
+            Ok(Some(entries)) => directory.replace_entries(entries),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    path = shown,
+                    error,
+                    "the copy of the registry cannot be read; its sites count once the store can \
+                     be reached"
+                );
+            }
+        }
+        EntriesState {
+            revisions: None,
+            read_revisions: RegistryRevisions::default(),
+            grown_at: None,
+            complete_read_at: None,
+            copy: Arc::new(Mutex::new(copy)),
+        }
+    }
+
+    fn set_revisions(&mut self, revisions: RegistryRevisions) {
+        if self.read_revisions != revisions {
+            self.read_revisions = revisions;
+            self.grown_at = Some(Instant::now());
+        }
+        self.revisions = Some(revisions);
+    }
+}
+
+impl Registry {
+    /// Registers a site, or replaces its rule.
+    ///
+    /// # Errors
+    ///
+    /// 400 `bad_value` for a malformed rule, 409 `taken` if a name, id or host belongs to another
+    /// site or the zone changes, 503 `store_unavailable` or `change_unconfirmed`.
+    pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
+        let fits = |directory: &SiteDirectory| validation::check_site(directory, &rule);
+        self.change_entries(by, fits, async |store, known| {
+            store.insert_site(&rule, false, known).await
+        })
+        .await
+    }
+
+    /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
+    ///
+    /// # Errors
+    ///
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
+    pub async fn remove_site(&self, by: AuditEntry, name: &str) -> Result<(), Problem> {
+        let gone = SiteRule {
+            id: name.to_owned(),
+            hosts: Vec::new(),
+            zone: "UTC".to_owned(),
+            embed: Vec::new(),
+            max_amount: None,
+            keep_days: None,
+        };
+        let known = |directory: &SiteDirectory| validation::require_site(directory, name);
+        self.change_entries(by, known, async |store, known| {
+            store.insert_site(&gone, true, known).await
+        })
+        .await
+    }
+
+    /// Registers another name of a site, or moves it to another site.
+    ///
+    /// # Errors
+    ///
+    /// 400 `bad_value` for a malformed rule, 404 `unknown_site`, 409 `taken` if the alias is a site
+    /// or has aliases itself, 503 `store_unavailable` or `change_unconfirmed`.
+    pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
+        let fits = |directory: &SiteDirectory| validation::check_alias(directory, &rule);
+        self.change_entries(by, fits, async |store, known| {
+            store.insert_alias(&rule, false, known).await
+        })
+        .await
+    }
+
+    /// Removes an alias.
+    ///
+    /// # Errors
+    ///
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
+    pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
+        let gone = AliasRule {
+            alias: alias.to_owned(),
+            site: String::new(),
+        };
+        let known = |directory: &SiteDirectory| validation::require_alias(directory, alias);
+        self.change_entries(by, known, async |store, known| {
+            store.insert_alias(&gone, true, known).await
+        })
+        .await
+    }
+
+    /// Checks a change against the current entries, writes its audit entry, then the change, and
+    /// applies it here. Other collectors follow within seconds.
+    async fn change_entries(
+        &self,
+        by: AuditEntry,
+        check: impl FnOnce(&SiteDirectory) -> Result<(), Problem>,
+        write: impl AsyncFnOnce(&Store, RegistryRevisions) -> Result<(), StoreError>,
+    ) -> Result<(), Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        let mut state = self.entries.lock().await;
+        self.refresh_entries(&store, &mut state)
+            .await
+            .map_err(validation::store_problem)?;
+        check(&self.directory)?;
+
+        store
+            .insert_audit_entries(&[by])
+            .await
+            .map_err(validation::store_problem)?;
+        write(&store, state.revisions.unwrap_or_default())
+            .await
+            .map_err(validation::unconfirmed_problem)?;
+        self.refresh_entries(&store, &mut state)
+            .await
+            .map_err(validation::unconfirmed_problem)
+    }
+
+    /// Reads what other collectors changed.
+    pub(super) async fn poll_entries(&self, store: &Store) -> Result<(), StoreError> {
+        let mut state = self.entries.lock().await;
+        if let Some(known) = state.revisions
+            && store.registry_revisions().await?.is_below(known)
+        {
+            // Rows were removed, as by a restored backup.
+            state.revisions = None;
+        }
+        if state
+            .complete_read_at
+            .is_some_and(|at| at <= Instant::now())
+        {
+            state.revisions = None;
+        }
+        self.refresh_entries(store, &mut state).await?;
+        self.repeat_changes(store, &mut state).await
+    }
+
+    /// Reads the rows again that may have become visible after rows with higher revisions.
+    async fn repeat_changes(
+        &self,
+        store: &Store,
+        state: &mut EntriesState,
+    ) -> Result<(), StoreError> {
+        let is_recent = |at: Instant| at.elapsed() <= MAX_INSERT_TIME;
+        let is_due = state.complete_read_at.is_none() && state.grown_at.is_some_and(is_recent);
+        let Some(known) = state.revisions.filter(|_| is_due) else {
+            return Ok(());
+        };
+        match store
+            .read_registry_changes(known.before_time(MAX_INSERT_TIME))
+            .await?
+        {
+            Some(changes) => self.apply_entries(state, changes).await,
+            None => state.complete_read_at = Some(Instant::now() + MAX_INSERT_TIME),
+        }
+        Ok(())
+    }
+
+    /// Removes entries without a row in the store, from the memory and from the copy on disk.
+    pub(super) async fn forget_entries(&self, names: &[String]) -> Result<(), Problem> {
+        let state = self.entries.lock().await;
+        let removals = names.iter().flat_map(|name| {
+            [
+                RegistryChange::RemovedSite {
+                    name: name.clone(),
+                    revision: 0,
+                },
+                RegistryChange::RemovedAlias {
+                    alias: name.clone(),
+                    revision: 0,
+                },
+            ]
+        });
+        self.directory.apply_changes(removals.collect());
+        // The lines of former changes would keep the names.
+        let replaced = self.write_copy(&state, None).await;
+        replaced.map_err(|error| {
+            tracing::error!(%error, "the copy of the registry cannot be written");
+            Problem::change_unconfirmed()
+        })
+    }
+
+    /// Reads the rows since the revisions of `state`.
+    async fn refresh_entries(
+        &self,
+        store: &Store,
+        state: &mut EntriesState,
+    ) -> Result<(), StoreError> {
+        let Some(known) = state.revisions else {
+            return self.read_all_entries(store, state).await;
+        };
+        let Some(changes) = store.read_registry_changes(known).await? else {
+            return self.read_all_entries(store, state).await;
+        };
+        self.apply_entries(state, changes).await;
+        Ok(())
+    }
+
+    async fn apply_entries(&self, state: &mut EntriesState, changes: Vec<RegistryChange>) {
+        let known = state.revisions.unwrap_or_default();
+        state.set_revisions(known.after_changes(&changes));
+        let effective = self.directory.apply_changes(changes);
+        if !effective.is_empty() {
+            self.store_copy(state, Some(effective)).await;
+        }
+    }
+
+    /// Reads all entries in pages, and makes them those of the directory.
+    async fn read_all_entries(
+        &self,
+        store: &Store,
+        state: &mut EntriesState,
+    ) -> Result<(), StoreError> {
+        // Before the pages: what changes meanwhile is read again afterwards.
+        let revisions = store.registry_revisions().await?;
+        let mut read = CompleteRead::new(&self.directory);
+
+        let mut after = String::new();
+        loop {
+            let page = store.read_registered_sites(&after).await?;
+            let Some(RegistryChange::Site { rule, .. }) = page.last() else {
+                break;
+            };
+            after.clone_from(&rule.id);
+            read = run_blocking(move || read.with_page(&page)).await;
+        }
+        after.clear();
+        loop {
+            let page = store.read_registered_aliases(&after).await?;
+            let Some(RegistryChange::Alias { rule, .. }) = page.last() else {
+                break;
+            };
+            after.clone_from(&rule.alias);
+            read = run_blocking(move || read.with_page(&page)).await;
+        }
+
+        let (entries, is_changed) = run_blocking(move || read.finish()).await;
+        if is_changed {
+            self.directory.replace_entries(entries);
+            self.store_copy(state, None).await;
+        }
+        state.set_revisions(revisions);
+        state.complete_read_at = None;
+        self.directory.set_registry_read();
+        Ok(())
+    }
+
+    async fn store_copy(&self, state: &EntriesState, changes: Option<Vec<RegistryChange>>) {
+        if let Err(error) = self.write_copy(state, changes).await {
+            tracing::warn!(%error, "the copy of the registry cannot be written; a start without \
+                the store will lack the last changes");
+        }
+    }
+
+    /// Adds changes to the copy on disk, or replaces it by the entries of the directory.
+    async fn write_copy(
+        &self,
+        state: &EntriesState,
+        changes: Option<Vec<RegistryChange>>,
+    ) -> std::io::Result<()> {
+        let copy = Arc::clone(&state.copy);
+        let (entries, zones) = (
+            self.directory.registered_entries(),
+            self.directory.time_zones(),
+        );
+        run_blocking(move || {
+            let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
+            match changes {
+                Some(changes) => copy.store_changes(&changes, &entries, &zones),
+                None => copy.replace_entries(&entries, &zones),
+            }
+        })
+        .await
+    }
+}
+
+/// A complete read of the registry, before it is in force.
+struct CompleteRead {
+    directory: Arc<SiteDirectory>,
+    entries: RegistryIndex,
+    made: MadeEntries,
+    is_changed: bool,
+}
+
+impl CompleteRead {
+    fn new(directory: &Arc<SiteDirectory>) -> CompleteRead {
+        CompleteRead {
+            directory: Arc::clone(directory),
+            entries: directory.registered_entries(),
+            made: MadeEntries::default(),
+            is_changed: false,
+        }
+    }
+
+    fn with_page(mut self, page: &[RegistryChange]) -> CompleteRead {
+        let zones = self.directory.time_zones();
+        for change in page {
+            self.is_changed |= self.entries.apply_change(change, &zones);
+            self.made.add_change(change);
+        }
+        self
+    }
+
+    /// The entries, and whether they differ from those of the directory.
+    fn finish(mut self) -> (RegistryIndex, bool) {
+        let removed = self.entries.remove_others(&self.made);
+        (self.entries, self.is_changed || removed)
+    }
+}
+
+/// Runs work of more than a few microseconds on a thread for such work.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
