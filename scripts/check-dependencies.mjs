@@ -23,6 +23,7 @@ const ALLOWED = new Set([
   "0BSD",
   "Unlicense",
   "MPL-2.0",
+  "MPL-2.0+",
   "Unicode-3.0",
   "CDLA-Permissive-2.0",
 ]);

@@ -304,10 +304,12 @@ export type Sites = {
     zone: string;
     hosts: string[];
     aliases: string[];
+    alias_count: number;
     embed: string[];
     max_amount: number | null;
     keep_days: number;
   }[];
+  next: string | null;
 };
 export type PutSite = {
   hosts: string[];
