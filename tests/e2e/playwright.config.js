@@ -1,6 +1,6 @@
-// Debian's Chromium drives everything: Playwright's own download of a browser is not used. One
-// worker, because each test starts a collector of its own and its numbers must hold to the last
-// digit.
+// Debian's Chromium drives everything: Playwright's own download of a browser is not used. Each test
+// talks to a collector of its worker on a port of its own, so two workers disturb each other in
+// nothing but time.
 import { execFileSync } from "node:child_process";
 import { defineConfig } from "@playwright/test";
 
@@ -35,8 +35,8 @@ export default defineConfig({
     { name: "page", testDir: "../../tracker/tests" },
   ],
   outputDir: "../../test-results/e2e",
-  workers: 1,
-  timeout: 90_000,
+  workers: 2,
+  timeout: 180_000,
   expect: { timeout: 15_000 },
   reporter: [["list"], ["json", { outputFile: "../../test-results/e2e.json" }]],
   use: {

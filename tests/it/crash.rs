@@ -184,6 +184,8 @@ fn kills_of_collector_and_embedded_engine_together_lose_nothing_either() {
 #[test]
 fn a_stop_closes_visits_and_sends_everything_and_the_next_start_finds_nothing_to_do() {
     let mut server = Server::start(SITES);
+    // The store is open: a stop does not wait for one that is being opened.
+    server.flush();
     let mut client = server.client();
     assert_eq!(hit(&mut client, &view("/u/mia"), &[]).status, 202);
     let later = (NOON + 95_000).to_string();
