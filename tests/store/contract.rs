@@ -634,7 +634,8 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
             "(10,'money')",
             "(11,'markers')",
             "(12,'share names')",
-            "(13,'retention')"
+            "(13,'retention')",
+            "(14,'registry index')"
         ]
     );
 }
