@@ -269,24 +269,36 @@ impl Store {
                 super::partition::is_partition_expired(partition, today, kept_days)
             })
         };
+        let mut deletions = Vec::new();
         for partition in partitions.iter().filter(|id| is_over(id)) {
             // Only this collector inserts into the embedded engine, so a partition with nothing
             // else now stays so.
             let is_dropped = self.engine.is_some()
                 && self.count_other_rows(name, partition, &theirs).await? == 0;
-            let sql = match is_dropped {
-                true => format!("ALTER TABLE {name} DROP PARTITION ID '{partition}'"),
-                false => format!(
-                    "ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}"
-                ),
-            };
-            let query = self.client.query(&sql).with_setting("mutations_sync", "2");
-            query
-                .execute()
-                .await
-                .map_err(error_during("removing old markers"))?;
+            if is_dropped {
+                let sql = format!("ALTER TABLE {name} DROP PARTITION ID '{partition}'");
+                self.remove_markers(&sql).await?;
+            } else {
+                deletions.push(format!(
+                    "DELETE IN PARTITION ID '{partition}' WHERE {theirs}"
+                ));
+            }
         }
-        Ok(())
+
+        // One mutation for all of them: each costs up to seconds until the engine begins it.
+        if deletions.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("ALTER TABLE {name} {}", deletions.join(", "));
+        self.remove_markers(&sql).await
+    }
+
+    async fn remove_markers(&self, sql: &str) -> Result<(), StoreError> {
+        let query = self.client.query(sql).with_setting("mutations_sync", "2");
+        query
+            .execute()
+            .await
+            .map_err(error_during("removing old markers"))
     }
 
     /// The number of rows of a partition that do not meet the condition.
