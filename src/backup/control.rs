@@ -18,6 +18,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, watch};
 
 use super::handover::serve_handover;
 use super::manifest::JournalState;
+use super::send_line::send_line;
 use crate::calendar::Day;
 use crate::clock::Clock;
 use crate::flush::StoreSlot;
@@ -243,14 +244,6 @@ impl BackupListener {
         let _ = send_line(&mut write, &reply).await;
         Ok(())
     }
-}
-
-pub(super) async fn send_line(
-    write: &mut (impl AsyncWriteExt + Unpin),
-    reply: &impl Serialize,
-) -> anyhow::Result<()> {
-    let line = serde_json::to_string(reply)? + "\n";
-    Ok(write.write_all(line.as_bytes()).await?)
 }
 
 /// Replaces the socket of a collector that was killed: this one holds the folder's lock.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::control::send_line;
+use super::send_line::send_line;
 use crate::store::transfer::EngineLogin;
 use crate::store::{Store, TransferState};
 

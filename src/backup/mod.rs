@@ -16,6 +16,7 @@ pub mod handover;
 pub mod keys;
 pub mod manifest;
 mod restore;
+mod send_line;
 mod session;
 mod verify;
 
