@@ -25,13 +25,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 
 use crate::backup::BackupProgress;
-use crate::backup::control::socket_path;
+use crate::backup::control_client::{ControlClient, JournalHolder};
 use crate::backup::handover::{HandoverReply, HandoverRequest};
-use crate::journal::{JournalError, JournalFolder};
+use crate::journal::JournalFolder;
 use crate::store::transfer::{EngineLogin, PartitionSums, TransferEnd, copy_changed_partitions};
 use crate::store::{NEWEST_SCHEMA, StoreOptions, TransferState};
 
@@ -316,7 +314,7 @@ fn summarize(
 /// The right to read the store: from the running collector, or by the journal's lock.
 enum HandoverSession {
     Collector {
-        stream: BufReader<UnixStream>,
+        client: ControlClient,
         id: String,
         engine: Option<EngineLogin>,
     },
@@ -327,25 +325,13 @@ enum HandoverSession {
 
 impl HandoverSession {
     async fn open(options: &TransferOptions) -> anyhow::Result<HandoverSession> {
-        let dir = &options.journal_dir;
-        match JournalFolder::open(dir) {
-            Ok(journal) => return Ok(HandoverSession::Own { _journal: journal }),
-            Err(JournalError::InUse(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-
-        let path = socket_path(dir);
-        let stream = UnixStream::connect(&path).await;
-        let stream = stream
-            .with_context(|| format!("{}: the collector does not answer here", path.display()))?;
-        let mut stream = BufReader::new(stream);
-        // Waits until an earlier command was served.
-        let mut ready = String::new();
-        stream.read_line(&mut ready).await?;
-
-        match send_request(&mut stream, HandoverRequest::Begin).await? {
+        let mut client = match JournalHolder::find(&options.journal_dir).await? {
+            JournalHolder::Own(journal) => return Ok(HandoverSession::Own { _journal: journal }),
+            JournalHolder::Collector(client) => client,
+        };
+        match send_request(&mut client, HandoverRequest::Begin).await? {
             HandoverReply::Source { id, engine } => {
-                Ok(HandoverSession::Collector { stream, id, engine })
+                Ok(HandoverSession::Collector { client, id, engine })
             }
             _ => anyhow::bail!("the collector's answer is not the expected one"),
         }
@@ -371,23 +357,18 @@ impl HandoverSession {
 
     /// Does nothing where no collector runs.
     async fn request(&mut self, request: HandoverRequest) -> anyhow::Result<()> {
-        if let HandoverSession::Collector { stream, .. } = self {
-            send_request(stream, request).await?;
+        if let HandoverSession::Collector { client, .. } = self {
+            send_request(client, request).await?;
         }
         Ok(())
     }
 }
 
 async fn send_request(
-    stream: &mut BufReader<UnixStream>,
+    client: &mut ControlClient,
     request: HandoverRequest,
 ) -> anyhow::Result<HandoverReply> {
-    let line = serde_json::to_string(&request)? + "\n";
-    stream.get_mut().write_all(line.as_bytes()).await?;
-    let mut reply = String::new();
-    let read = stream.read_line(&mut reply).await;
-    anyhow::ensure!(read.is_ok_and(|bytes| bytes > 0), "the collector went away");
-    match serde_json::from_str(&reply).context("the collector's answer")? {
+    match client.request(&request).await? {
         HandoverReply::Failed(reason) => anyhow::bail!("the collector: {reason}"),
         reply => Ok(reply),
     }

@@ -10,6 +10,7 @@
 //! socket serves `footfall migrate` ([`handover`]).
 
 pub mod control;
+pub mod control_client;
 mod create;
 pub mod folder;
 pub mod handover;
