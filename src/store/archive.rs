@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{StoreClient, StoreQuery};
 use super::engine::Engine;
 use super::error::{StoreError, error_during};
-use super::schema::quote_name;
+use super::schema::{create_database, quote_name};
 use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE};
 use super::{Store, StoreOptions, check_options, open_client};
 use crate::random::random_u64;
@@ -340,7 +340,7 @@ impl TableArchive {
         tables: impl Iterator<Item = &str>,
         target: &str,
     ) -> Result<(), StoreError> {
-        self.create_database(target).await?;
+        create_database(&self.client, target).await?;
         let tables: Vec<&str> = tables.collect();
         for group in TableGroup::ALL {
             let (from, to) = (quote_name(source), quote_name(target));
@@ -440,11 +440,6 @@ impl TableArchive {
     pub async fn drop_database(&self, name: &str) -> Result<(), StoreError> {
         let sql = format!("DROP DATABASE IF EXISTS {} SYNC", quote_name(name));
         self.execute(&sql, "dropping a database").await
-    }
-
-    async fn create_database(&self, name: &str) -> Result<(), StoreError> {
-        let sql = format!("CREATE DATABASE IF NOT EXISTS {}", quote_name(name));
-        self.execute(&sql, "creating a database").await
     }
 
     async fn execute(&self, sql: &str, step: &'static str) -> Result<(), StoreError> {

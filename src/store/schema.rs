@@ -481,6 +481,20 @@ async fn run_statement(client: &StoreClient, sql: &str) -> Result<(), StoreError
         .map_err(error_during("a migration"))
 }
 
+/// Creates the database.
+///
+/// # Errors
+///
+/// The store cannot be reached in time, or ClickHouse refuses the statement.
+pub(super) async fn create_database(
+    client: &StoreClient,
+    database: &str,
+) -> Result<(), StoreError> {
+    let sql = format!("CREATE DATABASE IF NOT EXISTS {}", quote_name(database));
+    let query = client.with_database("default").query_raw(&sql).execute();
+    query.await.map_err(error_during("creating a database"))
+}
+
 /// A name in backticks.
 pub(super) fn quote_name(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))

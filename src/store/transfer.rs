@@ -15,9 +15,7 @@ use super::client::{StoreClient, StoreQuery};
 use super::engine::Engine;
 use super::error::{StoreError, error_during};
 use super::schema::{self, quote_name};
-use super::transfer_state::{
-    COPIED_TABLE, TRANSFERS_TABLE, TransferState, create_database, read_database_id,
-};
+use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE, TransferState, read_database_id};
 use super::{AUDIT_RETENTION_DAYS, StoreOptions, check_options, open_client};
 use crate::random::random_u64;
 
@@ -235,7 +233,7 @@ impl TransferEnd {
         options: &StoreOptions,
         receiving: &TransferState,
     ) -> Result<(), StoreError> {
-        create_database(&self.client, &self.database).await?;
+        schema::create_database(&self.client, &self.database).await?;
         let id = read_database_id(&self.client, &self.database).await?;
         self.id = id.unwrap_or_default();
         self.apply_migrations(options).await?;

@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::client::StoreClient;
 use super::error::{StoreError, error_during};
-use super::schema::quote_name;
 
 /// The table of states.
 pub(super) const TRANSFERS_TABLE: &str = "transfers";
@@ -158,18 +157,4 @@ pub(super) async fn read_database_id(
     let sql = "SELECT toString(uuid) FROM system.databases WHERE name = ?";
     let query = client.with_database("default").query(sql).bind(database);
     query.fetch_optional().await.map_err(error_during(STEP))
-}
-
-/// Creates the database.
-///
-/// # Errors
-///
-/// The store cannot be reached in time, or ClickHouse refuses the statement.
-pub(super) async fn create_database(
-    client: &StoreClient,
-    database: &str,
-) -> Result<(), StoreError> {
-    let sql = format!("CREATE DATABASE IF NOT EXISTS {}", quote_name(database));
-    let query = client.with_database("default").query_raw(&sql).execute();
-    query.await.map_err(error_during("creating a database"))
 }
