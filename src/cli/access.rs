@@ -1,8 +1,10 @@
 //! `footfall access …`: helps to set up the password login.
 
 use std::io::{IsTerminal, stdin};
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::out::print_or_exit;
@@ -51,4 +53,10 @@ pub(super) fn read_password() -> anyhow::Result<Secret> {
         "the password must have at least {MIN_PASSWORD_CHARS} characters"
     );
     Ok(password)
+}
+
+/// Reads a file that holds a password or a passphrase. The end of its line is not part of it.
+pub(super) fn read_password_file(path: &Path) -> anyhow::Result<Secret> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

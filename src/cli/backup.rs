@@ -7,7 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Subcommand;
 
 use super::out::print_or_exit;
@@ -192,10 +191,7 @@ fn read_passphrase(is_wanted: bool, file: Option<&Path>) -> anyhow::Result<Optio
         return Ok(None);
     }
     let passphrase = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
+        Some(path) => super::access::read_password_file(path)?,
         None => super::access::read_password()?,
     };
     anyhow::ensure!(!passphrase.is_empty(), "the passphrase is empty");

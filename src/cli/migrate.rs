@@ -7,9 +7,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 
+use super::access::read_password_file;
 use super::backup::StepPrinter;
 use super::out::print_or_exit;
 use super::progress::{PARTITIONS, ProgressBar};
@@ -84,9 +84,8 @@ impl MigrateArgs {
             target.user = Some(user);
         }
         if let Some(file) = &self.to_password_file {
-            let text = std::fs::read_to_string(file);
-            let text = text.with_context(|| file.display().to_string())?;
-            target.password = Some(text.trim_end_matches(['\r', '\n']).to_owned());
+            let password = read_password_file(file)?;
+            target.password = Some(password.expose_secret().to_owned());
         }
         if let Some(file) = self.to_ca_file {
             target.ca_file = Some(file);
