@@ -144,10 +144,7 @@ impl Registry {
         check: impl FnOnce(&SiteDirectory) -> Result<(), Problem>,
         write: impl AsyncFnOnce(&Store, RegistryRevisions) -> Result<(), StoreError>,
     ) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         let mut state = self.entries.lock().await;
         self.refresh_entries(&store, &mut state)
             .await

@@ -30,10 +30,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn record_action(&self, by: AuditEntry) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         store
             .insert_audit_entries(&[by])
             .await
@@ -48,10 +45,7 @@ impl Registry {
     /// 503 `store_unavailable`, or `change_unconfirmed`: some rows may be gone. Repeating it
     /// finishes it.
     pub async fn erase_site(&self, erased: &ErasedSite) -> Result<BTreeMap<String, u64>, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         // Sign-ins that wait may name a token of the site.
         self.write_audit_queue(&store).await;
         let names = self.directory.site_names();

@@ -93,10 +93,7 @@ impl Registry {
         id: &str,
         answer: &str,
     ) -> Result<Option<String>, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         let _alone = self.keys_revision.lock().await;
         store
             .store_share_response(id, answer)
@@ -129,10 +126,7 @@ impl Registry {
         check: impl FnOnce(&Registry) -> Result<(), Problem>,
         write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
     ) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         let mut read = self.keys_revision.lock().await;
         self.refresh_keys(&store, &mut read)
             .await
@@ -182,10 +176,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn read_audit(&self, limit: usize) -> Result<Vec<AuditRow>, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         self.write_audit_queue(&store).await;
         store
             .read_audit_entries(limit)

@@ -20,10 +20,7 @@ impl Registry {
         template: &str,
         expires: Day,
     ) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         store
             .register_messages(messages, template, expires)
             .await
@@ -39,10 +36,7 @@ impl Registry {
         &self,
         message: &SecretDigest,
     ) -> Result<Option<MessageRow>, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         store
             .read_message_state(message)
             .await
@@ -55,10 +49,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         store
             .revoke_message(message)
             .await

@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 
 use crate::access::{AuditEntry, CredentialIndex};
 use crate::consent::WithdrawnGrants;
-use crate::event::SiteId;
+use crate::event::{Problem, SiteId};
 use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::sites::SiteDirectory;
@@ -90,6 +90,17 @@ impl Registry {
             withdrawal_days: Mutex::default(),
             outage: Outage::default(),
         }
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until it is open.
+    fn require_store(&self) -> Result<Arc<Store>, Problem> {
+        self.store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)
     }
 
     /// Polls for changes, and writes what is queued, for as long as the collector runs.

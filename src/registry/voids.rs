@@ -19,10 +19,7 @@ impl Registry {
         site: SiteId,
         void: &VoidRequest,
     ) -> Result<(VoidRow, bool), Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         let _alone = self.keys_revision.lock().await;
         let known = |voids: Vec<VoidRow>| voids.into_iter().find(|known| known.id == void.id);
         if let Some(known) = known(
@@ -65,10 +62,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(validation::store_unavailable)?;
+        let store = self.require_store()?;
         store
             .list_voids(site)
             .await

@@ -283,10 +283,7 @@ impl AppState {
             return Ok(Principal::Anonymous);
         }
         // Tokens are in the store. Until it was read, a token cannot be called invalid.
-        let keys = self
-            .registry
-            .access_keys()
-            .ok_or_else(Problem::store_unavailable)?;
+        let keys = self.require_access_keys()?;
         Ok(keys
             .find_token(guess, self.today_utc())
             .map_or(Principal::Anonymous, |token| {

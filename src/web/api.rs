@@ -156,12 +156,7 @@ pub(super) fn build_query(
         site.clock.now(),
         site.site_report_limits(name),
     )?;
-    Ok((
-        site.store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?,
-        question,
-    ))
+    Ok((site.require_store()?, question))
 }
 
 /// The site with this name, and its time zone.

@@ -74,10 +74,7 @@ async fn get_compliance(
 
 impl AppState {
     async fn compliance_state(&self, asking: &ConsentService) -> Result<Value, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
+        let store = self.require_store()?;
         let held = store.held_since().await.map_err(store_problem)?;
         let day = |number: Option<u16>| number.map(|number| Day::from_number(number).to_string());
         let now = Timestamp::from_millisecond(self.clock.now()).unwrap_or_default();

@@ -78,10 +78,7 @@ async fn get_mail_report(
         site.platform_report_limits(),
     )?;
 
-    let store = site
-        .store
-        .load_full()
-        .ok_or_else(Problem::store_unavailable)?;
+    let store = site.require_store()?;
     let answer = report::run_mail_report(&store, &question)
         .await
         .map_err(store_problem)?;

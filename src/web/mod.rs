@@ -42,6 +42,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::access::CredentialIndex;
 use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config::RetentionPolicy;
@@ -117,6 +118,28 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// The store.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until it is open.
+    fn require_store(&self) -> Result<Arc<Store>, Problem> {
+        self.store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)
+    }
+
+    /// Tokens and share links in force.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until they were read from the store.
+    fn require_access_keys(&self) -> Result<Arc<CredentialIndex>, Problem> {
+        self.registry
+            .access_keys()
+            .ok_or_else(Problem::store_unavailable)
+    }
+
     /// Limits of the reports of one site.
     pub(crate) fn site_report_limits(&self, name: &str) -> ReportLimits {
         self.report_limits(|policy| policy.keep_days(name))

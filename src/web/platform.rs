@@ -62,12 +62,7 @@ fn build_platform_query(
         site.clock.now(),
         site.platform_report_limits(),
     )?;
-    Ok((
-        site.store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?,
-        question,
-    ))
+    Ok((site.require_store()?, question))
 }
 
 async fn get_drops(

@@ -224,10 +224,7 @@ impl AppState {
     /// A page of configured and registered sites, and of profiles that were ever counted. It is
     /// short, with a next one, where most names in between are of no site any longer.
     async fn page_of_all_sites(&self, search: &SiteSearch) -> Result<NamePage, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
+        let store = self.require_store()?;
         let mut page = NamePage::default();
         let (mut after, mut rows) = (search.after.clone(), search.limit + 1);
         for _ in 0..MAX_NAME_BATCHES {

@@ -26,10 +26,7 @@ async fn get_retention(
 impl AppState {
     /// The limits, and the rows that are over them, by table and site.
     async fn expired_rows(&self) -> Result<Value, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
+        let store = self.require_store()?;
         let directory = &self.registry.directory;
         let policy = directory.retention_policy();
         let today = Day::from_utc(self.clock.now()).unwrap_or(Day::from_number(0));

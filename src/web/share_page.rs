@@ -137,10 +137,7 @@ impl AppState {
     /// Revoked, expired and unknown links get the same answer, and so do links to days that are no
     /// longer kept.
     fn find_share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<ShareLink>, Problem> {
-        let keys = self
-            .registry
-            .access_keys()
-            .ok_or_else(Problem::store_unavailable)?;
+        let keys = self.require_access_keys()?;
         let share = self
             .with_attempt_limit(request, || Ok(keys.find_share_link(token)))?
             .ok_or_else(unknown_share)?;
@@ -179,10 +176,7 @@ impl AppState {
     /// lack values that are published later.
     pub(super) async fn build_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
         let question = self.share_query(share)?;
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
+        let store = self.require_store()?;
         let (zone, to) = (question.zone_name(), share.to);
         let answer = report::run_report(&store, question)
             .await
@@ -196,10 +190,7 @@ impl AppState {
 
     /// The report that was stored with the link.
     async fn load_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
-        let store = self
-            .store
-            .load_full()
-            .ok_or_else(Problem::store_unavailable)?;
+        let store = self.require_store()?;
         if let Some(kept) = store
             .read_share_response(&share.id)
             .await

@@ -50,10 +50,7 @@ async fn list_shares(
 ) -> Result<HttpResponse, Problem> {
     site.check_permission(&request, Permission::ManageShareLinks(&name))?;
     find_site(&name, &site)?;
-    let keys = site
-        .registry
-        .access_keys()
-        .ok_or_else(Problem::store_unavailable)?;
+    let keys = site.require_access_keys()?;
     let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
     let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
     Ok(json_response(&request, false, &json!({ "rows": rows })))
@@ -105,10 +102,7 @@ async fn revoke_share(
     let (name, id) = path.into_inner();
     let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
     find_site(&name, &site)?;
-    let keys = site
-        .registry
-        .access_keys()
-        .ok_or_else(Problem::store_unavailable)?;
+    let keys = site.require_access_keys()?;
     let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
     let share = shares
         .into_iter()

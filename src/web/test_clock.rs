@@ -93,10 +93,7 @@ pub async fn publish_due(site: web::Data<AppState>) -> Result<HttpResponse, Prob
 ///
 /// The store is not there or failed.
 pub async fn run_retention(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    let store = site
-        .store
-        .load_full()
-        .ok_or_else(Problem::store_unavailable)?;
+    let store = site.require_store()?;
     site.retention.run(&store).await.map_err(|error| {
         Problem::new(ProblemCode::RetentionFailed).with_detail(error.to_string())
     })?;

@@ -45,10 +45,7 @@ async fn list_tokens(
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     site.check_permission(&request, Permission::ManageTokens)?;
-    let keys = site
-        .registry
-        .access_keys()
-        .ok_or_else(Problem::store_unavailable)?;
+    let keys = site.require_access_keys()?;
     let rows: Vec<Value> = keys
         .list_tokens()
         .into_iter()
@@ -87,10 +84,7 @@ async fn revoke_token(
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let who = site.authorize_request(&request, Permission::ManageTokens)?;
-    let keys = site
-        .registry
-        .access_keys()
-        .ok_or_else(Problem::store_unavailable)?;
+    let keys = site.require_access_keys()?;
     let token = keys
         .list_tokens()
         .into_iter()
