@@ -3,52 +3,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{DAY, Engine, SITES, Server, ask, hit, view};
+use crate::support::program::{command, fail, succeed};
+use crate::support::{DAY, Engine, SITES, Server, ask, view_pages};
 
 /// Hits stay in the open segment until a test flushes them.
 const LONG_SEGMENTS: &str = "journal.segment_secs=3600";
-
-fn command(server: &Server, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
-    command
-        .args(arguments)
-        .arg("--config")
-        .arg(server.dir().join("footfall.toml"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(server: &Server, arguments: &[&str]) -> Output {
-    let output = command(server, arguments).output();
-    output.expect("the program starts")
-}
-
-/// The standard output of a command that succeeds.
-fn succeed(server: &Server, arguments: &[&str]) -> String {
-    let output = run(server, arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        server.log()
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The standard error of a command that fails with this exit code.
-fn fail(server: &Server, arguments: &[&str], code: i32) -> String {
-    let output = run(server, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-    String::from_utf8(output.stderr).unwrap()
-}
 
 fn names(server: &Server) -> Vec<String> {
     let list = succeed(server, &["backup", "list"]);
@@ -63,14 +29,6 @@ fn manifest(server: &Server, name: &str) -> Value {
         .join(name)
         .join("manifest.json");
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-fn send(server: &Server, pages: std::ops::Range<usize>) {
-    let mut client = server.client();
-    for page in pages {
-        let answer = hit(&mut client, &view(&format!("/u/mia/{page}")), &[]);
-        assert_eq!(answer.status, 202, "{}", server.log());
-    }
 }
 
 /// Pages and hits of the report.
@@ -121,7 +79,7 @@ fn a_backup_is_restored_beside_a_newer_an_older_and_no_journal_and_each_hit_coun
     let mut server = Server::start_with(SITES, &[LONG_SEGMENTS]);
     server.flush();
     write_ledger_and_registry(&server);
-    send(&server, 0..40);
+    view_pages(&server, 0..40);
     let (journal, former) = (
         server.dir().join("data/journal"),
         server.dir().join("former"),
@@ -138,7 +96,7 @@ fn a_backup_is_restored_beside_a_newer_an_older_and_no_journal_and_each_hit_coun
         &server,
         &["backup", "create", with_keys[0], with_keys[1], file],
     );
-    send(&server, 40..50);
+    view_pages(&server, 40..50);
     // Restored later: these 10 are in the journal's open segment only.
     succeed(&server, &["backup", "create", "--incremental"]);
     let made = names(&server);
@@ -195,7 +153,7 @@ fn a_backup_moves_the_tables_to_a_server_and_back() {
     let mut server = Server::start_with(SITES, &[LONG_SEGMENTS]);
     server.flush();
     write_ledger_and_registry(&server);
-    send(&server, 0..20);
+    view_pages(&server, 0..20);
     assert_eq!(counted(&server), (20, 20));
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     succeed(&server, &["backup", "create"]);
@@ -206,7 +164,7 @@ fn a_backup_moves_the_tables_to_a_server_and_back() {
     succeed(&server, &["backup", "restore", "latest", "--set", &url]);
     server.set(&[&url]);
     server.restart();
-    send(&server, 20..30);
+    view_pages(&server, 20..30);
     assert_eq!(counted(&server), (30, 30));
 
     succeed(&server, &["backup", "create"]);
@@ -231,7 +189,7 @@ fn a_backup_moves_the_tables_to_a_server_and_back() {
 #[test]
 fn a_backup_that_was_changed_is_named_and_not_restored() {
     let mut server = Server::start_with(SITES, &[LONG_SEGMENTS]);
-    send(&server, 0..5);
+    view_pages(&server, 0..5);
     assert_eq!(counted(&server), (5, 5));
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     // Without a collector the command opens the store itself.
@@ -279,7 +237,7 @@ fn torment(kills: u64) {
             let sender = scope.spawn(move || {
                 let mut pages = first;
                 while !over.load(Ordering::Relaxed) {
-                    send(server, pages..pages + 1);
+                    view_pages(server, pages..pages + 1);
                     pages += 1;
                     sleep(Duration::from_millis(5));
                 }

@@ -3,60 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{ABSENT, DAY, Engine, SITES, Server, ask, hit, until, view};
+use crate::support::program::{command, fail, run, succeed};
+use crate::support::{ABSENT, DAY, Engine, SITES, Server, ask, until, view_pages};
 
 /// Hits stay in the open segment until a test flushes them.
 const LONG_SEGMENTS: &str = "journal.segment_secs=3600";
-
-fn command(server: &Server, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
-    command
-        .arg("migrate")
-        .args(arguments)
-        .arg("--config")
-        .arg(server.dir().join("footfall.toml"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null());
-    command
-}
-
-fn migrate(server: &Server, arguments: &[&str]) -> Output {
-    let output = command(server, arguments).output();
-    output.expect("the program starts")
-}
-
-/// The standard output of a move that succeeds.
-fn succeed(server: &Server, arguments: &[&str]) -> String {
-    let output = migrate(server, arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        server.log()
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The standard error of a move that fails with this exit code.
-fn fail(server: &Server, arguments: &[&str], code: i32) -> String {
-    let output = migrate(server, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
-    error
-}
-
-fn send(server: &Server, pages: std::ops::Range<usize>) {
-    let mut client = server.client();
-    for page in pages {
-        let answer = hit(&mut client, &view(&format!("/u/mia/{page}")), &[]);
-        assert_eq!(answer.status, 202, "{}", server.log());
-    }
-}
 
 /// Pages and hits of the report.
 fn counted(server: &Server) -> (usize, u64) {
@@ -117,27 +73,27 @@ fn tables_are_moved_to_a_server_and_back_and_every_sum_is_equal() {
     let mut server = Server::start_with(SITES, &[LONG_SEGMENTS]);
     server.flush();
     assert_eq!(register_site(&server, "tom"), 204);
-    send(&server, 0..30);
+    view_pages(&server, 0..30);
     assert_eq!(counted(&server), (30, 30));
     // These are in the journal's open segment when the tables are moved.
-    send(&server, 30..35);
+    view_pages(&server, 30..35);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     let before = embedded_sums(&server, "before");
     assert!(before["daily"] != "0\t0" && before["sites"] != "0\t0");
 
     let engine = Engine::start(&server.dir().join("clickhouse"));
     let url = engine.url();
-    let moved = succeed(&server, &["--to", &url]);
+    let moved = succeed(&server, &["migrate", "--to", &url]);
     assert!(moved.contains("store.url = \"http://127.0.0.1:"), "{moved}");
     assert_eq!(table_sums(&engine), before);
-    let again = succeed(&server, &["--to", &url]);
+    let again = succeed(&server, &["migrate", "--to", &url]);
     assert_eq!(again, moved, "it is done already");
 
     let setting = format!("store.url={url}");
     server.set(&[&setting]);
     server.restart();
     assert_eq!(counted(&server), (35, 35));
-    send(&server, 35..40);
+    view_pages(&server, 35..40);
     assert_eq!(counted(&server), (40, 40));
     let sites = server.client().get("/api/v1/sites").unwrap().text();
     assert!(sites.contains("tom"), "{sites}");
@@ -145,12 +101,12 @@ fn tables_are_moved_to_a_server_and_back_and_every_sum_is_equal() {
 
     // Back, to the store that the tables came from.
     let on_server = table_sums(&engine);
-    succeed(&server, &["--to", "embedded", "--set", &setting]);
+    succeed(&server, &["migrate", "--to", "embedded", "--set", &setting]);
     assert_eq!(embedded_sums(&server, "after"), on_server);
     server.set(&["store.url="]);
     server.restart();
     assert_eq!(counted(&server), (40, 40));
-    send(&server, 40..42);
+    view_pages(&server, 40..42);
     assert_eq!(counted(&server), (42, 42));
 }
 
@@ -158,13 +114,13 @@ fn tables_are_moved_to_a_server_and_back_and_every_sum_is_equal() {
 fn a_live_move_counts_each_answered_hit_once_and_the_old_store_is_not_written_again() {
     let mut server = Server::start(SITES);
     server.flush();
-    send(&server, 0..20);
+    view_pages(&server, 0..20);
     assert_eq!(counted(&server), (20, 20));
     let mut engine = Engine::start(&server.dir().join("clickhouse"));
     let url = engine.url();
     // A new store that is away changes nothing for the collector.
     engine.kill();
-    let error = fail(&server, &["--to", &url], 1);
+    let error = fail(&server, &["migrate", "--to", &url], 1);
     assert!(error.contains("connection refused"), "{error}");
     assert_eq!(counted(&server), (20, 20));
     engine.restart();
@@ -175,13 +131,13 @@ fn a_live_move_counts_each_answered_hit_once_and_the_old_store_is_not_written_ag
         let sender = scope.spawn(move || {
             let mut pages = 20;
             while !over.load(Ordering::Relaxed) {
-                send(server, pages..pages + 1);
+                view_pages(server, pages..pages + 1);
                 pages += 1;
             }
             pages
         });
         sleep(Duration::from_millis(300));
-        let moved = succeed(server, &["--to", &url]);
+        let moved = succeed(server, &["migrate", "--to", &url]);
         assert!(moved.contains("and restart the collector"), "{moved}");
         sleep(Duration::from_millis(1500));
         over.store(true, Ordering::Relaxed);
@@ -202,7 +158,7 @@ fn a_live_move_counts_each_answered_hit_once_and_the_old_store_is_not_written_ag
     // With the old store the collector takes hits and counts nothing.
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     server.restart();
-    send(&server, sent..sent + 3);
+    view_pages(&server, sent..sent + 3);
     until(
         || server.log().contains("were moved to footfall at http://"),
         "the log says where the tables are",
@@ -220,7 +176,7 @@ fn a_live_move_counts_each_answered_hit_once_and_the_old_store_is_not_written_ag
 #[test]
 fn a_move_is_refused_where_it_would_lose_something_and_says_why() {
     let mut server = Server::start_with(SITES, &[LONG_SEGMENTS]);
-    send(&server, 0..5);
+    view_pages(&server, 0..5);
     assert_eq!(counted(&server), (5, 5));
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 
@@ -230,28 +186,35 @@ fn a_move_is_refused_where_it_would_lose_something_and_says_why() {
         ("http://127.0.0.1:1", 1, "connection refused"),
         ("embedded", 1, "are the same database"),
     ] {
-        let error = fail(&server, &["--to", to], code);
+        let error = fail(&server, &["migrate", "--to", to], code);
         assert!(error.contains(says), "{to}: {error}");
     }
-    let nothing = fail(&server, &["--cancel"], 1);
+    let nothing = fail(&server, &["migrate", "--cancel"], 1);
     assert!(nothing.contains("were not moved"), "{nothing}");
 
     // A server with another collector's counts.
     let engine = Engine::start(&server.dir().join("clickhouse"));
     let url = engine.url();
     let mut other = Server::start_with(SITES, &[&format!("store.url={url}")]);
-    send(&other, 0..3);
+    view_pages(&other, 0..3);
     assert_eq!(counted(&other), (3, 3));
     assert_eq!(other.stop(), Some(0), "{}", other.log());
     let before = table_sums(&engine);
-    let error = fail(&server, &["--to", &url], 1);
+    let error = fail(&server, &["migrate", "--to", &url], 1);
     assert!(error.contains("holds other data (table "), "{error}");
     assert_eq!(table_sums(&engine), before);
 
     // Another database there is empty. One that is not complete must not be used.
-    succeed(&server, &["--to", &url, "--to-database", "second"]);
+    succeed(
+        &server,
+        &["migrate", "--to", &url, "--to-database", "second"],
+    );
     engine.sql("INSERT INTO second.transfers (revision, state, place) VALUES (9, 'receiving', 'elsewhere')");
-    let refused = fail(&server, &["--to", &url, "--to-database", "second"], 1);
+    let refused = fail(
+        &server,
+        &["migrate", "--to", &url, "--to-database", "second"],
+        1,
+    );
     assert!(
         refused.contains("is being filled from another store"),
         "{refused}"
@@ -268,7 +231,7 @@ fn a_move_is_refused_where_it_would_lose_something_and_says_why() {
     );
 
     // The move is given up: the old store is used again.
-    let cancelled = succeed(&server, &["--cancel"]);
+    let cancelled = succeed(&server, &["migrate", "--cancel"]);
     assert!(cancelled.contains("second at http://"), "{cancelled}");
     server.restart();
     assert_eq!(counted(&server), (5, 5));
@@ -290,8 +253,8 @@ fn torment(kills: u64, back_every: u64) {
             .wrapping_add(1);
         let moment = Duration::from_millis((state >> 33) % 1200);
         let to: Vec<&str> = match on_server {
-            true => vec!["--to", "embedded", "--set", &setting],
-            false => vec!["--to", &url],
+            true => vec!["migrate", "--to", "embedded", "--set", &setting],
+            false => vec!["migrate", "--to", &url],
         };
 
         let (over, first) = (AtomicBool::new(false), sent);
@@ -300,7 +263,7 @@ fn torment(kills: u64, back_every: u64) {
             let sender = scope.spawn(move || {
                 let mut pages = first;
                 while !over.load(Ordering::Relaxed) {
-                    send(server, pages..pages + 1);
+                    view_pages(server, pages..pages + 1);
                     pages += 1;
                     sleep(Duration::from_millis(5));
                 }
@@ -329,7 +292,7 @@ fn torment(kills: u64, back_every: u64) {
         server.kill();
         // On a busy machine the killed collector's engine takes longer to end than it is waited for.
         let is_locked = || {
-            let output = migrate(&server, &to);
+            let output = run(&server, &to);
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             let is_locked = error.contains("another collector uses this directory");
             assert!(is_locked || output.status.success(), "{error}");

@@ -8,15 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{DAY, Engine, Port, SITES, Server, hit, until, view};
-
-fn send(server: &Server, pages: std::ops::Range<usize>) {
-    let mut client = server.client();
-    for page in pages {
-        let answer = hit(&mut client, &view(&format!("/u/mia/{page}")), &[]);
-        assert_eq!(answer.status, 202, "{}", server.log());
-    }
-}
+use crate::support::{DAY, Engine, Port, SITES, Server, until, view_pages};
 
 fn times(server: &Server, text: &str) -> usize {
     server.log().matches(text).count()
@@ -33,7 +25,7 @@ fn expect_once(settings: &[&str], texts: &[&str]) {
         || server.metric("footfall_insert_failures_total") >= 3,
         "it is tried again",
     );
-    send(&server, 0..2);
+    view_pages(&server, 0..2);
     for text in texts {
         assert_eq!(times(&server, text), 1, "{text}\n{}", server.log());
     }
@@ -99,15 +91,15 @@ fn each_new_reason_is_logged_and_the_same_one_is_not() {
     let mut engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
     let server = Server::start_with(SITES, &[&url]);
-    send(&server, 0..3);
+    view_pages(&server, 0..3);
     server.flush();
 
     engine.kill();
-    send(&server, 3..6);
+    view_pages(&server, 3..6);
     until(|| server.log().contains("connection refused"), "it is away");
     engine.restart();
     engine.sql("RENAME DATABASE footfall TO aside");
-    send(&server, 6..9);
+    view_pages(&server, 6..9);
     let gone = "code 81 UNKNOWN_DATABASE: the database of the store is gone";
     until(|| server.log().contains(gone), "its database is gone");
     sleep(Duration::from_secs(1));
@@ -130,7 +122,7 @@ fn a_table_that_is_gone_is_made_again_where_its_counts_are_in_another_one() {
     let engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
     let mut server = Server::start_with(SITES, &[&url]);
-    send(&server, 0..5);
+    view_pages(&server, 0..5);
     server.flush();
     let activity = || {
         engine.sql("SELECT sum(hits), sum(visitors) FROM activity WHERE site < 340282366610943488905431440803018342400 FORMAT TSV")
@@ -139,7 +131,7 @@ fn a_table_that_is_gone_is_made_again_where_its_counts_are_in_another_one() {
     assert!(before.starts_with("5\t"), "{before}");
 
     engine.sql("DROP TABLE activity SYNC");
-    send(&server, 5..8);
+    view_pages(&server, 5..8);
     server.flush();
     assert!(activity().starts_with("8\t"), "{}", activity());
     assert!(server.log().contains("it was created again"));
@@ -154,12 +146,12 @@ fn a_table_that_is_gone_is_made_again_where_its_counts_are_in_another_one() {
     // What only the table held is lost: it is named, and hits wait.
     let columns = engine.sql("SHOW CREATE TABLE vitals FORMAT TSVRaw");
     engine.sql("RENAME TABLE vitals TO vitals_aside");
-    send(&server, 8..10);
+    view_pages(&server, 8..10);
     let says = "tables are gone that held counts or the registry: vitals; restore a backup";
     // Only a segment with vitals needs the table; a start looks at all of them.
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     server.restart();
-    send(&server, 10..12);
+    view_pages(&server, 10..12);
     until(|| server.log().contains(says), "the log names the table");
     engine.sql("RENAME TABLE vitals_aside TO vitals");
     server.flush();

@@ -3,7 +3,7 @@
 use footfall::config::Secret;
 use footfall::consent::GrantKeys;
 
-use super::{Answer, Body, CONSENT_VERSION, Client};
+use super::{Answer, Body, CONSENT_VERSION, Client, Server};
 
 pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
 
@@ -87,3 +87,12 @@ pub fn ask(
 
 /// Takes a usual field away.
 pub const ABSENT: &str = "\0absent";
+
+/// Counts one view of each of mia's pages with these numbers.
+pub fn view_pages(server: &Server, pages: std::ops::Range<usize>) {
+    let mut client = server.client();
+    for page in pages {
+        let answer = hit(&mut client, &view(&format!("/u/mia/{page}")), &[]);
+        assert_eq!(answer.status, 202, "{}", server.log());
+    }
+}

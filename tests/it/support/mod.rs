@@ -7,6 +7,7 @@ mod engine;
 mod hits;
 mod open_server;
 mod port;
+pub mod program;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub use disk::Disk;
 pub use engine::Engine;
 pub use hits::{
     ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view,
+    view_pages,
 };
 pub use port::Port;
 
