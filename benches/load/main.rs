@@ -201,7 +201,9 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     println!("{}", line("hits_per_s_core", hits, 0));
     println!("{}", line("cpu_ratio_bare", ratio, 3));
     println!("{}", line("p99_ms_half_load", counted.half_load_p99(), 2));
+    println!("{}", line("rss_idle_mib", counted.idle_mib, 0));
     println!("{}", line("rss_mib", counted.peak_mib, 0));
+    println!("{}", line("rss_end_mib", counted.end_mib, 0));
     println!("{}", line("rows_per_hit", counted.rows_per_hit(), 4));
     println!("{}", line("bytes_per_hit", counted.bytes_per_hit, 3));
     let kept = hits.is_some_and(|hits| hits >= 45_000.0)

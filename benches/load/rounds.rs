@@ -77,6 +77,10 @@ impl<'o> Bench<'o> {
         for (index, target) in started.into_iter().enumerate() {
             match target {
                 Ok(target) => {
+                    if index == COUNTED {
+                        settle(&target, options)?;
+                    }
+                    rows[index].idle_mib = Some(target.resident_mib()?);
                     target.pause()?;
                     targets[index] = Some(target);
                 }
@@ -240,6 +244,7 @@ impl<'o> Bench<'o> {
                 let bytes = metrics(target.address)?.store_bytes;
                 self.rows[index].bytes_per_hit = bytes.map(|bytes| bytes / self.tally.hits as f64);
             }
+            self.rows[index].end_mib = Some(target.resident_mib()?);
         }
         Ok(())
     }

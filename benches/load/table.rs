@@ -28,6 +28,9 @@ pub struct Row {
     /// CPU seconds per million hits at half load.
     pub half_load_cpu: Vec<f64>,
     pub peak_mib: Option<f64>,
+    /// Before the first hit, and at rest after the last one.
+    pub idle_mib: Option<f64>,
+    pub end_mib: Option<f64>,
     pub bytes_per_hit: Option<f64>,
 }
 

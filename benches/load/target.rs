@@ -145,17 +145,27 @@ impl Target {
         ))
     }
 
-    /// The most memory it ever held at once (VmHWM), in MiB; with the embedded engine's process,
-    /// the sum of both.
+    /// The most memory it ever held at once, in MiB; with the embedded engine's process, the sum of
+    /// both.
     pub fn peak_mib(&self) -> Result<f64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// The memory it holds now, in MiB, counted like [`Target::peak_mib`].
+    pub fn resident_mib(&self) -> Result<f64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The sum of a field of `/proc/PID/status`, in MiB.
+    fn memory_mib(&self, field: &str) -> Result<f64> {
         let mut kib = 0.0;
         for process in self.family() {
             let status =
                 fs::read_to_string(process.join("status")).context("the target is gone")?;
             let line = status
                 .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:"))
-                .context("no VmHWM")?;
+                .find_map(|line| line.strip_prefix(field))
+                .with_context(|| format!("no {field} in /proc/PID/status"))?;
             kib += line.trim().trim_end_matches(" kB").parse::<f64>()?;
         }
         Ok(kib / 1024.0)

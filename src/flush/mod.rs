@@ -349,6 +349,11 @@ impl SegmentFlusher {
             // correct.
             Err(error) => return Err(SendFailure::Transient(FailureText::from_journal(&error))),
         };
+        // Its token decides whether it counts, so it must be its own.
+        if id.number != sealed.number {
+            let what = format!("the header is of segment {}", id.number);
+            return Err(SendFailure::Damaged(JournalError::Damaged { path, what }));
+        }
 
         let sent = match std::mem::replace(&mut sealed.is_new, false) {
             true => store.insert_new_segment(&id.dedup_token(), &sums).await,

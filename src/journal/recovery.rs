@@ -157,7 +157,10 @@ fn replay_segment(
     let path = folder.segment_path(number, "open");
     let file = read_file(&path)?;
     let remove = || std::fs::remove_file(&path).map_err(JournalError::from_io(&path));
-    let Some((id, format)) = SegmentId::parse_header(&file) else {
+    // A block that the disk kept from a removed segment has a whole header with another number. Its
+    // token would make the store skip these counts as sent.
+    let header = SegmentId::parse_header(&file).filter(|(id, _)| id.number == number);
+    let Some((id, format)) = header else {
         // Created, but its header never reached the disk, so nothing after it was acknowledged
         // either.
         if file.iter().all(|byte| *byte == 0) {

@@ -769,3 +769,23 @@ fn an_empty_file_of_the_collectors_id_is_made_again_as_the_segments_know_it() {
     );
     assert!(dir.path().join("quarantine/collector.empty").exists());
 }
+
+#[test]
+fn a_file_with_the_header_of_another_segment_is_not_counted_under_its_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let (mut collector, _) = Collector::start(dir.path(), keys.path(), 1, NOON);
+    collector.batch(Visits::of(7, 3));
+    drop(collector);
+    let name = |number: u64| dir.path().join(format!("{number:016}.open"));
+    fs::rename(name(1), name(5)).unwrap();
+
+    let (counted, recovered) = counted_after_a_start(dir.path(), keys.path(), 2, NOON);
+    assert_eq!((counted, recovered.damaged), (Counted::default(), 1));
+    assert!(
+        dir.path()
+            .join(format!("quarantine/{:016}.open", 5))
+            .exists()
+    );
+    assert!(!name(5).exists());
+}

@@ -285,14 +285,21 @@ fn with_the_store_away(setting: &str) -> (TempDir, Engine, Server) {
 
 /// The first segment file with this extension.
 fn segment(server: &Server, ending: &str) -> PathBuf {
+    let files = segments(server, ending);
+    files.into_iter().next().expect("a segment file")
+}
+
+/// The segment files in a state, in order of their numbers.
+fn segments(server: &Server, ending: &str) -> Vec<PathBuf> {
     let files = fs::read_dir(server.dir().join("data/journal"))
         .unwrap()
         .flatten()
         .map(|entry| entry.path());
-    files
+    let mut files: Vec<PathBuf> = files
         .filter(|path| path.extension().is_some_and(|e| e == ending))
-        .min()
-        .expect("a segment file")
+        .collect();
+    files.sort();
+    files
 }
 
 /// A segment of one view that waits for the store; the collector is dead.
@@ -450,6 +457,23 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
 
 #[test]
 fn a_flipped_byte_in_a_sealed_segment_is_named_and_the_segments_after_it_are_counted() {
+    damaged_sealed_segment_is_named(|server| flip(server, "sealed", |bytes| bytes.len() - 3).0);
+}
+
+#[test]
+fn a_sealed_segment_with_the_header_of_another_is_named_and_not_taken_for_sent() {
+    damaged_sealed_segment_is_named(|server| {
+        let files = segments(server, "sealed");
+        let (first, second) = (&files[0], &files[1]);
+        let mut bytes = fs::read(second).unwrap();
+        bytes[..36].copy_from_slice(&fs::read(first).unwrap()[..36]);
+        fs::write(second, bytes).unwrap();
+        second.clone()
+    });
+}
+
+/// Three segments wait for the store; `damage` changes one of them and returns its path.
+fn damaged_sealed_segment_is_named(damage: impl Fn(&Server) -> PathBuf) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(&dir.path().join("clickhouse"));
     engine.kill();
@@ -464,7 +488,7 @@ fn a_flipped_byte_in_a_sealed_segment_is_named_and_the_segments_after_it_are_cou
         server.restart();
     }
     server.kill();
-    let (path, _) = flip(&server, "sealed", |bytes| bytes.len() - 3);
+    let path = damage(&server);
     engine.restart();
     server.restart();
     server.flush();

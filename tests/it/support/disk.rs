@@ -5,6 +5,7 @@
 //! Then no write reaches the device, nothing that the inner file system still holds in memory is
 //! flushed, and the image can be copied as it is.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,9 @@ const INNER: u64 = 512 << 20;
 pub struct Disk {
     mounted_at: PathBuf,
     dir: TempDir,
+    /// Each cut continues on a file of its own: the kernel may still have blocks of the former one
+    /// in memory, if something else has its loop device open.
+    cuts: Cell<usize>,
 }
 
 impl Disk {
@@ -28,6 +32,7 @@ impl Disk {
         let disk = Disk {
             mounted_at: at.to_owned(),
             dir,
+            cuts: Cell::new(0),
         };
         root(&[
             "mount",
@@ -63,7 +68,7 @@ impl Disk {
     }
 
     fn image(&self) -> PathBuf {
-        self.outer().join("disk.img")
+        self.outer().join(format!("disk.{}.img", self.cuts.get()))
     }
 
     fn mount_inner(&self) {
@@ -106,6 +111,8 @@ impl Disk {
                 .is_ok_and(|done| done.status.success())
         };
         super::until(unmount, "nobody uses the disk");
+        fs::remove_file(self.image()).expect("the former image is removed");
+        self.cuts.set(self.cuts.get() + 1);
         let back = Command::new("cp")
             .arg("--sparse=always")
             .args([&copy, &self.image()])

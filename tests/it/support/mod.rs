@@ -346,6 +346,14 @@ impl Server {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits for the end of a server that says that it is stopping: it logs why when it ends.
+    fn wait_for_last_words(&self) {
+        let (pid, deadline) = (self.child.id(), Instant::now() + COMES_WITHIN);
+        while stat(pid).is_some_and(|stat| stat[0] != "Z") && Instant::now() < deadline {
+            sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A figure of `/metrics`; the whole name with its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let page = self
@@ -368,6 +376,9 @@ impl Server {
             .client()
             .ask("POST", "/test/flush", &[("Host", &host)], Body::None)
             .expect("a flush is answered");
+        if answer.status == 503 {
+            self.wait_for_last_words();
+        }
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
     }
 
