@@ -317,6 +317,7 @@ fn build_parts(
         Arc::clone(&journal.folder),
         Arc::clone(&directory),
         clock.clone(),
+        config.retention.ageing_limits(),
     ));
     let slot = Arc::new(ArcSwapOption::empty());
     let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(

@@ -48,6 +48,20 @@ impl RetentionArgs {
             text(&answer["today"]),
             answer["keep_days"]
         );
+
+        let months = answer["ageing"].as_array().map_or(&[][..], Vec::as_slice);
+        for month in months {
+            let what = match month["table"].as_str() {
+                Some("hourly") => "hours are dropped; its days stay",
+                _ => "days become a month",
+            };
+            print_or_exit!(
+                "{:<12} {:<32} {:>12}  {what}",
+                text(&month["table"]),
+                text(&month["month"]),
+                month["rows"],
+            );
+        }
         Ok(())
     }
 }

@@ -58,8 +58,8 @@ pub use site_rules::{
 };
 pub(crate) use storage::MAX_KEEP_DAYS;
 pub use storage::{
-    BackupConfig, DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig,
-    StoreConfig, check_store_url,
+    AgeingLimits, BackupConfig, DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig,
+    RetentionConfig, StoreConfig, check_store_url,
 };
 
 use crate::hex;

@@ -128,6 +128,9 @@ pub struct RegistryConfig {
 
 /// The shortest time that counts can be kept: the last weeks are still written and published.
 pub(super) const MIN_KEEP_DAYS: u32 = 36;
+/// The shortest time that the platform's totals stay by day: which day it is follows from them when
+/// the clock is wrong.
+const MIN_ACTIVITY_DAYS: u32 = 93;
 /// The longest time that counts can be kept: a hundred years.
 pub(crate) const MAX_KEEP_DAYS: u32 = 36_500;
 
@@ -139,6 +142,32 @@ pub struct RetentionConfig {
     /// and profile rules can have a limit of their own.
     #[garde(range(min = MIN_KEEP_DAYS, max = MAX_KEEP_DAYS))]
     pub keep_days: u32,
+    /// Days for which sites are counted by hour as well. Reports of earlier days are by day.
+    #[garde(range(min = MIN_KEEP_DAYS, max = MAX_KEEP_DAYS))]
+    pub hourly_days: u32,
+    /// Days for which the totals of all sites are stored by day as well, for lists of the platform.
+    /// Those of earlier days are stored by month.
+    #[garde(range(min = MIN_ACTIVITY_DAYS, max = MAX_KEEP_DAYS))]
+    pub activity_days: u32,
+}
+
+/// When counts become coarser.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AgeingLimits {
+    /// See [`RetentionConfig::hourly_days`].
+    pub hourly_days: u32,
+    /// See [`RetentionConfig::activity_days`].
+    pub activity_days: u32,
+}
+
+impl RetentionConfig {
+    /// When counts become coarser.
+    pub fn ageing_limits(&self) -> AgeingLimits {
+        AgeingLimits {
+            hourly_days: self.hourly_days,
+            activity_days: self.activity_days,
+        }
+    }
 }
 
 /// `[data]`: data files.

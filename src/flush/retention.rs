@@ -1,5 +1,5 @@
-//! The hourly task: deletes counts that are over their site's limit, and markers of segments that
-//! can no longer be sent again.
+//! The hourly task: deletes counts that are over their site's limit, makes old counts coarser, and
+//! deletes markers of segments that can no longer be sent again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,12 +10,17 @@ use tokio::sync::Mutex;
 use super::file_age;
 use crate::calendar::{Day, Millis};
 use crate::clock::{Clock, MIN_CLOCK_MILLIS};
+use crate::config::AgeingLimits;
 use crate::journal::{JournalFolder, SegmentId};
 use crate::sites::SiteDirectory;
-use crate::store::{RetentionOutcome, Store, StoreError};
+use crate::store::{AgeingOutcome, RetentionOutcome, Store, StoreError};
 
 /// How often old counts and markers are removed.
 pub(super) const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long the days of a month are kept after it was summed: longer than a query that reads them
+/// takes.
+const READ_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// How long a quarantined segment can be restored: its markers are kept until then.
 const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
@@ -76,6 +81,7 @@ pub struct RetentionJob {
     directory: Arc<SiteDirectory>,
     /// The source of today's date and of file ages.
     clock: Clock,
+    limits: AgeingLimits,
     stats: Arc<RetentionStats>,
     /// Held by the run in progress.
     run_lock: Mutex<()>,
@@ -89,10 +95,12 @@ impl RetentionJob {
         folder: Arc<JournalFolder>,
         directory: Arc<SiteDirectory>,
         clock: Clock,
+        limits: AgeingLimits,
     ) -> RetentionJob {
         RetentionJob {
             folder,
             directory,
+            limits,
             stats: Arc::new(RetentionStats::due_from(clock.now())),
             clock,
             run_lock: Mutex::default(),
@@ -105,13 +113,19 @@ impl RetentionJob {
         Arc::clone(&self.stats)
     }
 
+    /// When counts become coarser.
+    pub fn limits(&self) -> AgeingLimits {
+        self.limits
+    }
+
     /// Whether the limits of registered sites are known. Before that, those of the copy on disk may
     /// be old: a site must not lose days for that.
     pub fn is_registry_read(&self) -> bool {
         self.directory.is_registry_read()
     }
 
-    /// Deletes what is older than the retention allows, and old markers. Concurrent calls run one
+    /// Deletes what is older than the retention allows, makes old counts coarser, and deletes old
+    /// markers. Concurrent calls run one
     /// after the other. Failures are logged and counted.
     ///
     /// # Errors
@@ -151,7 +165,13 @@ impl RetentionJob {
         today: Day,
     ) -> Result<RetentionOutcome, StoreError> {
         let policy = self.directory.retention_policy();
-        store.apply_retention(today, &policy).await
+        let outcome = store.apply_retention(today, &policy).await?;
+
+        let aged = store.age_counts(today, &self.limits, READ_GRACE).await?;
+        if aged != AgeingOutcome::default() {
+            tracing::info!(?aged, "old counts became coarser");
+        }
+        Ok(outcome)
     }
 
     /// Today in UTC.

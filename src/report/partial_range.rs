@@ -14,7 +14,7 @@ use jiff::civil::Date;
 pub(super) struct ComparableRange {
     /// The days of the range that are over, and as many days of the comparison.
     pub days: Option<(DayRange, DayRange)>,
-    /// Today up to its last full hour, and the same hours of its counterpart.
+    /// Today up to its last full hour, and the same hours of its counterpart, if they are kept.
     pub hours: Option<(HourRange, HourRange)>,
 }
 
@@ -46,13 +46,12 @@ impl ReportQuery {
             )
         });
 
-        let holds_today = open == self.today && (0..before).contains(&over);
-        let hours = holds_today.then(|| {
-            (
-                self.elapsed_hours(open),
-                self.elapsed_hours(add_days(then.first(), over)),
-            )
-        });
+        let counterpart = add_days(then.first(), over);
+        let holds_today = open == self.today
+            && (0..before).contains(&over)
+            && counterpart.to_date() >= self.hours_since;
+        let hours =
+            holds_today.then(|| (self.elapsed_hours(open), self.elapsed_hours(counterpart)));
         Some(ComparableRange { days, hours })
     }
 
@@ -109,6 +108,7 @@ mod tests {
     const RULES: ReportLimits = ReportLimits {
         k: 5,
         keep_days: 761,
+        hourly_days: 400,
         plausible_today: Day::from_number(u16::MAX),
     };
 

@@ -94,6 +94,8 @@ pub struct ReportLimits {
     /// Days that the site's counts are kept. Earlier days are not read, whether they are still in
     /// the store or not.
     pub keep_days: u32,
+    /// Days for which sites are counted by hour (`retention.hourly_days`).
+    pub hourly_days: u32,
     /// The latest day that today can be for retention, whatever the clock says: what is not deleted
     /// for a clock that is ahead is shown as well.
     pub plausible_today: Day,
@@ -102,9 +104,18 @@ pub struct ReportLimits {
 impl ReportLimits {
     /// The first day whose counts are kept on `today`.
     pub fn oldest_kept_date(&self, today: Date) -> Date {
+        self.days_before(today, self.keep_days)
+    }
+
+    /// The first day with counts by hour on `today`.
+    fn oldest_hourly_date(&self, today: Date) -> Date {
+        self.days_before(today, self.hourly_days)
+    }
+
+    fn days_before(&self, today: Date, days: u32) -> Date {
         // A limit beyond the calendar means no limit.
         let today = today.min(self.plausible_today.to_date());
-        let back = Span::new().try_days(self.keep_days);
+        let back = Span::new().try_days(days);
         back.and_then(|back| today.checked_sub(back))
             .unwrap_or(Date::MIN)
     }
@@ -136,6 +147,8 @@ pub struct ReportQuery {
     pub comparison: Option<DayRange>,
     /// The requested interval; `None` if it follows from the length of the range.
     pub interval: Option<SeriesInterval>,
+    /// The first day with counts by hour.
+    pub hours_since: Date,
     /// Rows per list, 1 to 1000.
     pub limit: usize,
     /// At most one item or attribute value.
@@ -195,6 +208,11 @@ impl ReportQuery {
         let compared = against
             .map(|against| against.resolve_days(named, range))
             .filter(|compared| compared.first >= oldest);
+        let hours_since = rules.oldest_hourly_date(today);
+        let first = compared.map_or(range.first, |compared| compared.first.min(range.first));
+        if interval == Some(SeriesInterval::Hour) && first < hours_since {
+            return Err(hours_not_kept(hours_since, rules.hourly_days));
+        }
         Ok(ReportQuery {
             site_name: name.to_owned(),
             site,
@@ -205,6 +223,7 @@ impl ReportQuery {
                 .map(|compared| checked_days(["compare_from"; 2], compared))
                 .transpose()?,
             interval,
+            hours_since,
             limit: limit as usize,
             filter: asked
                 .filter
@@ -242,10 +261,24 @@ impl ReportQuery {
         })
     }
 
-    /// Interval of the series: the requested one, or the default for the length of the range.
+    /// Interval of the series: the requested one, or the default for the length of the range. A
+    /// day where hours are not kept any more.
     pub fn series_interval(&self) -> SeriesInterval {
-        self.interval
-            .unwrap_or_else(|| SeriesInterval::default_for_days(i64::from(self.days.count_days())))
+        self.interval.unwrap_or_else(|| {
+            match SeriesInterval::default_for_days(i64::from(self.days.count_days())) {
+                SeriesInterval::Hour if !self.has_hours() => SeriesInterval::Day,
+                interval => interval,
+            }
+        })
+    }
+
+    /// Whether the range and the comparison have counts by hour.
+    fn has_hours(&self) -> bool {
+        let first = self.days.first();
+        let first = self
+            .comparison
+            .map_or(first, |compared| compared.first().min(first));
+        first.to_date() >= self.hours_since
     }
 
     /// IANA name of the time zone; `UTC` for a zone without one.
@@ -311,6 +344,17 @@ fn days_not_kept(oldest: Date, keep_days: u32) -> Problem {
     parameter_problem(
         "to",
         format!("must be {oldest} or later: counts are kept for {keep_days} days"),
+    )
+}
+
+/// The answer to a question about hours that are no longer kept.
+fn hours_not_kept(oldest: Date, hourly_days: u32) -> Problem {
+    parameter_problem(
+        "interval",
+        format!(
+            "must be day, week or month for days before {oldest}: hours are kept for {hourly_days} \
+             days"
+        ),
     )
 }
 
@@ -419,6 +463,7 @@ mod tests {
     const RULES: ReportLimits = ReportLimits {
         k: 5,
         keep_days: 761,
+        hourly_days: 400,
         plausible_today: Day::from_number(u16::MAX),
     };
 

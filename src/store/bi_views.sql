@@ -19,7 +19,12 @@ CREATE OR REPLACE VIEW {db}_bi.daily_totals
 {owner} AS
 SELECT {site_name} AS site, t.day AS day, t.hits, t.visitors, t.visits, t.bounces, t.seconds FROM
 (SELECT site AS id, day, sum(hits) AS hits, sum(visitors) AS visitors, sum(visits) AS visits, sum(bounces) AS bounces,
- sum(seconds) AS seconds FROM {db}.activity WHERE {real_site} GROUP BY site, day) AS t {join_names};
+ sum(seconds) AS seconds FROM
+ (SELECT site, day, hits, visitors, visits, bounces, seconds FROM {db}.activity
+  WHERE {real_site} AND toStartOfMonth(day) NOT IN (SELECT month FROM {db}.activity_months WHERE site = 0)
+  UNION ALL SELECT site, day, hits, visitors, visits, bounces, seconds FROM {db}.daily
+  WHERE {real_site} AND subject = 'site' AND toStartOfMonth(day) IN (SELECT month FROM {db}.activity_months WHERE site = 0))
+ GROUP BY site, day) AS t {join_names};
 
 CREATE OR REPLACE VIEW {db}_bi.hourly_totals
 (

@@ -46,6 +46,7 @@ impl Store {
         &self,
         erased: &ErasedSite,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let _no_sums = self.erasure_lock.lock().await;
         let ids: Vec<u128> = erased
             .names
             .iter()

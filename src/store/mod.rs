@@ -4,6 +4,8 @@
 //! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
 mod access;
+mod activity_source;
+mod ageing;
 pub mod archive;
 mod bi;
 mod client;
@@ -37,6 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 pub use access::{AUDIT_RETENTION_DAYS, AuditRow};
+pub use ageing::{AgeingMonth, AgeingOutcome};
 pub use bi::BiReach;
 pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits, close_engines};
 pub use erasure::ErasedSite;
@@ -143,6 +146,8 @@ pub struct Store {
     clamped: AtomicU64,
     /// Held for reading by what changes the tables of counts; for writing by a backup.
     write_gate: Arc<tokio::sync::RwLock<()>>,
+    /// Held while a site is erased, and while counts are summed that an erasure must find.
+    erasure_lock: tokio::sync::Mutex<()>,
 }
 
 impl Store {
@@ -185,6 +190,7 @@ impl Store {
             database,
             clamped: AtomicU64::new(0),
             write_gate: Arc::default(),
+            erasure_lock: tokio::sync::Mutex::default(),
         })
     }
 

@@ -25,6 +25,13 @@ fn last_day_of_partition(partition: u32) -> Option<Date> {
     })
 }
 
+/// The first day of a month such as 202603; 1970-01-01 if the number is no month.
+pub(super) fn first_day_of_month(month: u32) -> Day {
+    last_day_of_partition(month)
+        .and_then(|last| Day::from_date(last.first_of_month()))
+        .unwrap_or(Day::from_number(0))
+}
+
 /// Whether a partition ended more than `days` before `today`.
 pub(super) fn is_partition_expired(partition: u32, today: Day, days: u32) -> bool {
     last_day_of_partition(partition).is_some_and(|last| is_older_than(last, today, days))

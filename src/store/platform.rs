@@ -4,6 +4,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use super::activity_source::ActivitySource;
 use super::client::{MAX_IDS_PER_STATEMENT, MAX_SQL_BYTES};
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
@@ -119,30 +120,26 @@ impl Store {
         };
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
 
+        let ranges: Vec<DayRange> = [range, before]
+            .into_iter()
+            .chain(days.into_iter().flat_map(|(now, then)| [now, then]))
+            .collect();
+        let summed = self.list_summed_months().await?;
+        let source = ActivitySource::new(&ranges, &summed, kept);
         let sql = format!(
             "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, \
-             {days_then} AS days_before FROM activity \
-             WHERE (day BETWEEN toDate(?) AND toDate(?) \
-             OR day BETWEEN toDate(?) AND toDate(?)) AND {site} AND {kept} {among} \
+             {days_then} AS days_before FROM ({rows}) \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
             now = sums(range),
             then = sums(before),
             days_now = days.map_or(none.clone(), |(now, _)| sums(now)),
             days_then = days.map_or(none.clone(), |(_, then)| sums(then)),
-            site = exclude_marker_sites(),
-            kept = kept_condition(kept.0, kept.1),
-            among = among.map_or("", |_| "AND site IN ?"),
+            rows = source.render_rows(among),
         );
 
-        let days = [range.first(), range.last(), before.first(), before.last()].map(Day::as_number);
-        let mut query = days
-            .into_iter()
-            .fold(self.short_client.query(&sql), |query, day| query.bind(day))
-            .with_setting("max_query_size", MAX_SQL_BYTES);
-        if let Some(sites) = among {
-            query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
-        }
-        query
+        self.short_client
+            .query(&sql)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(limit as u64)
             .fetch_all()
             .await

@@ -9,6 +9,9 @@ use crate::event::{SiteId, Subject};
 
 const STEP: &str = "creating tables that are gone";
 
+/// The totals of sites by month.
+const ACTIVITY_MONTHS: &str = "activity_months";
+
 /// Refuses a server that lacks what the statements use. This statement works with every version.
 ///
 /// # Errors
@@ -48,7 +51,8 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Creates tables again that are gone, if nothing is lost by that: `activity` is filled from
-/// `daily`. Does nothing where no table is gone.
+/// `daily`. Without `activity_months`, `activity` is filled with all days again, and the months are
+/// summed anew. Does nothing where no table is gone.
 ///
 /// # Errors
 ///
@@ -64,18 +68,28 @@ pub(super) async fn restore_missing_tables(
         return Ok(());
     }
 
-    let activity = CountsTable::Activity.name();
-    let lost: Vec<String> = missing
+    let derived = [CountsTable::Activity.name(), ACTIVITY_MONTHS];
+    let (gone, lost): (Vec<String>, Vec<String>) = missing
         .into_iter()
-        .filter(|name| name != activity)
-        .collect();
+        .partition(|name| derived.contains(&name.as_str()));
     if !lost.is_empty() {
         return Err(StoreError::TablesMissing { tables: lost });
     }
 
-    restore_activity(client, cluster).await?;
+    if cluster.is_some() || has_halves(client).await? {
+        return Err(StoreError::TablesMissing { tables: gone });
+    }
+    let has_activity = !gone.iter().any(|name| name == derived[0]);
+    restore_activity(client, has_activity).await?;
+    if gone.iter().any(|name| name == ACTIVITY_MONTHS) {
+        // The last step: until then `activity` is filled again.
+        for statement in schema::table_statements(ACTIVITY_MONTHS, None) {
+            let query = client.query_raw(&statement).execute();
+            query.await.map_err(error_during(STEP))?;
+        }
+    }
     tracing::warn!(
-        table = activity,
+        tables = ?gone,
         "a table was gone; it was created again from the table that holds the same counts"
     );
     Ok(())
@@ -94,31 +108,26 @@ async fn list_missing_tables(
     Ok(missing)
 }
 
-/// Fills `activity` from `daily`: the totals of sites, and the markers, so that segments which are
-/// in `daily` are not added again. Under another name first: a crash leaves no half of a table.
-///
-/// Blocks that were sent in halves cannot be restored in this way, because the tables' halves
-/// differ.
-async fn restore_activity(client: &StoreClient, cluster: Option<&str>) -> Result<(), StoreError> {
-    let activity = CountsTable::Activity;
+/// Whether `daily` has blocks that were sent in halves. Without them `activity` can be filled from
+/// it; the tables' halves differ.
+async fn has_halves(client: &StoreClient) -> Result<bool, StoreError> {
     let first_marker = SiteId::MIN_MARKER_ID.as_u128();
     let sql = format!(
         "SELECT toBool(count() > 0) FROM daily WHERE site >= toUInt128('{first_marker}') AND site \
          % 65536 != 1"
     );
-    let has_halves: bool = client
-        .query_raw(&sql)
-        .fetch_one()
-        .await
-        .map_err(error_during(STEP))?;
-    if has_halves || cluster.is_some() {
-        return Err(StoreError::TablesMissing {
-            tables: vec![activity.name().to_owned()],
-        });
-    }
+    let query = client.query_raw(&sql);
+    query.fetch_one().await.map_err(error_during(STEP))
+}
 
+/// Fills `activity` from `daily`: the totals of sites, and the markers, so that segments which are
+/// in `daily` are not added again. Under another name first: a crash leaves no half of a table.
+/// `replaces`: `activity` exists, without the days of months that were summed.
+async fn restore_activity(client: &StoreClient, replaces: bool) -> Result<(), StoreError> {
+    let activity = CountsTable::Activity;
+    let first_marker = SiteId::MIN_MARKER_ID.as_u128();
     let side = schema::side_table_name(activity.name());
-    for statement in schema::table_statements(activity.name(), cluster) {
+    for statement in schema::table_statements(activity.name(), None) {
         let statement = statement.replacen(activity.name(), &side, 1);
         let query = client.query_raw(&statement).execute();
         query.await.map_err(error_during(STEP))?;
@@ -140,9 +149,19 @@ async fn restore_activity(client: &StoreClient, cluster: Option<&str>) -> Result
     let query = client.query_raw(&sql).with_setting("async_insert", "0");
     query.execute().await.map_err(error_during(STEP))?;
 
-    let sql = format!("RENAME TABLE {side} TO {}", activity.name());
-    let query = client.query_raw(&sql).execute();
-    query.await.map_err(error_during(STEP))
+    let name = activity.name();
+    let statements = match replaces {
+        false => vec![format!("RENAME TABLE {side} TO {name}")],
+        true => vec![
+            format!("EXCHANGE TABLES {side} AND {name}"),
+            format!("DROP TABLE {side} SYNC"),
+        ],
+    };
+    for sql in statements {
+        let query = client.query_raw(&sql).execute();
+        query.await.map_err(error_during(STEP))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

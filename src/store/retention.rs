@@ -16,7 +16,7 @@ use crate::config::RetentionPolicy;
 use crate::event::SiteId;
 
 /// Days that counts outlive their limit on disk: west of Greenwich a day ends after UTC's.
-const ZONE_SLACK_DAYS: u32 = 1;
+pub(super) const ZONE_SLACK_DAYS: u32 = 1;
 /// `pending` has no days, but the Monday of the week from which on a cell waits.
 const WEEK_SLACK_DAYS: u32 = 6;
 /// A void outlives the amounts that it takes out, or they would be shown again.
@@ -71,7 +71,7 @@ const fn of_platform(
 }
 
 /// Every table with days whose rows are counts.
-const DATED_TABLES: [DatedTable; 12] = [
+const DATED_TABLES: [DatedTable; 13] = [
     of_sites("daily", "day", ZONE_SLACK_DAYS),
     of_sites("unpublished", "day", ZONE_SLACK_DAYS),
     of_sites("hourly", "toDate(hour, 'UTC')", ZONE_SLACK_DAYS),
@@ -80,6 +80,13 @@ const DATED_TABLES: [DatedTable; 12] = [
     of_sites("vitals", "day", ZONE_SLACK_DAYS),
     of_sites("faults", "day", ZONE_SLACK_DAYS),
     of_sites("activity", "day", ZONE_SLACK_DAYS),
+    // A month goes with its first day; what is left of it is in `daily`. The row that ends its sums
+    // is of no site, and goes with the partition.
+    of_sites(
+        "activity_months",
+        "if(site = 0, toDate(65535), month)",
+        ZONE_SLACK_DAYS,
+    ),
     of_platform("mail", "day", "mail.template"),
     of_sites("published", "day", ZONE_SLACK_DAYS),
     of_sites("pending", "since", ZONE_SLACK_DAYS + WEEK_SLACK_DAYS),
@@ -177,11 +184,15 @@ fn first_kept_day(today: Day, keep_days: u32, slack_days: u32) -> u32 {
         .saturating_sub(slack_days)
 }
 
-/// The first day for which the counts of a row's `site` are kept, as an expression.
+/// The first day for which the counts of a row's `site` are kept, as an expression: a number.
 ///
 /// The days are subtracted here: ClickHouse 26.7 rejects a condition with several sums of constants
 /// as a logical error once it has compiled it, at its fourth run.
-fn first_day_expression(policy: &RetentionPolicy, today: Day, slack_days: u32) -> String {
+pub(super) fn first_day_expression(
+    policy: &RetentionPolicy,
+    today: Day,
+    slack_days: u32,
+) -> String {
     let first = |days| first_kept_day(today, days, slack_days);
     let sites = policy.sites_by_days().into_iter().map(|(days, sites)| {
         // Text, because ClickHouse reads a literal of more than 64 bits as a float.
@@ -209,6 +220,16 @@ fn first_day_expression(policy: &RetentionPolicy, today: Day, slack_days: u32) -
     } else {
         format!("multiIf({}, {default})", branches.join(", "))
     }
+}
+
+/// The first days that are kept on `today`, one for each limit.
+pub(super) fn list_first_days(policy: &RetentionPolicy, today: Day) -> Vec<u32> {
+    let own = policy.sites_by_days().into_keys();
+    let of_rules = policy.templates().iter().map(|rule| rule.days);
+    own.chain(of_rules)
+        .chain([policy.default_days()])
+        .map(|days| first_kept_day(today, days, 0))
+        .collect()
 }
 
 /// A condition for rows with `site` and `day` that are within their limit on `today`, for queries
@@ -325,8 +346,17 @@ impl Store {
             Ok::<_, StoreError>((rows > 0).then_some(day))
         };
         let no_marker = exclude_marker_sites();
+        let in_activity = oldest("activity", "day", &no_marker).await?;
+        // The days of summed months are in `daily` only.
+        let in_daily = match self.list_summed_months().await?.first_key_value() {
+            Some((month, _)) => {
+                let condition = format!("toStartOfMonth(day) = toDate({month}) AND {no_marker}");
+                oldest("daily", "day", &condition).await?
+            }
+            None => None,
+        };
         Ok(HeldSince {
-            oldest_day: oldest("activity", "day", &no_marker).await?,
+            oldest_day: in_daily.into_iter().chain(in_activity).min(),
             oldest_unpublished: oldest("unpublished", "day", &no_marker).await?,
             oldest_pending: oldest("pending FINAL", "since", "visitors > 0").await?,
         })
@@ -404,7 +434,7 @@ impl Store {
 
     /// The latest day that today can be according to the counts, so that the clock alone cannot
     /// cause counts to be dropped.
-    async fn latest_plausible_day(&self) -> Result<Day, StoreError> {
+    pub(super) async fn latest_plausible_day(&self) -> Result<Day, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS number FROM activity WHERE {} GROUP BY day \
              ORDER BY day DESC LIMIT ?",
@@ -425,7 +455,7 @@ impl Store {
     }
 
     /// The ids of the table's partitions with data.
-    async fn list_partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {
+    pub(super) async fn list_partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT DISTINCT partition_id FROM system.parts \
                    WHERE database = currentDatabase() AND table = ? \
                    AND active ORDER BY partition_id";
@@ -439,12 +469,18 @@ impl Store {
         Ok(rows.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    async fn drop_partition(&self, table: &str, partition: u32) -> Result<(), StoreError> {
+    pub(super) async fn drop_partition(
+        &self,
+        table: &str,
+        partition: u32,
+    ) -> Result<(), StoreError> {
         let sql = format!("ALTER TABLE {table} DROP PARTITION ID '{partition}'");
         let query = self
             .client
             .query_raw(&sql)
-            .with_setting("max_execution_time", "0");
+            .with_setting("max_execution_time", "0")
+            // The server's limit guards against mistakes; a month may be larger.
+            .with_setting("max_partition_size_to_drop", "0");
         query
             .execute()
             .await

@@ -34,7 +34,7 @@ enum MigrationStep {
 }
 
 /// All migrations, numbered from 1 without gaps.
-const MIGRATIONS: [Migration; 14] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration {
         number: 1,
         name: "counts",
@@ -117,6 +117,12 @@ const MIGRATIONS: [Migration; 14] = [
         number: 14,
         name: "registry index",
         sql: include_str!("schema/0014_registry.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 15,
+        name: "activity months",
+        sql: include_str!("schema/0015_activity_months.sql"),
         step: MigrationStep::Sql,
     },
 ];

@@ -158,6 +158,7 @@ impl AppState {
             plausible_today: directory.plausible_today(),
         }
     }
+            hourly_days: self.retention.limits().hourly_days,
 
     /// Counts the held clicks that are due at `now`.
     pub fn release_clicks(&self, now: Millis) {

@@ -24,7 +24,8 @@ async fn get_retention(
 }
 
 impl AppState {
-    /// The limits, and the rows that are over them, by table and site.
+    /// The limits, the rows that are over them, by table and site, and the months that become
+    /// coarser.
     async fn expired_rows(&self) -> Result<Value, Problem> {
         let store = self.require_store()?;
         let directory = &self.registry.directory;
@@ -39,6 +40,11 @@ impl AppState {
             .iter()
             .filter_map(|rows| rows.site)
             .map(|site| site.as_u128());
+        let ageing = store
+            .list_ageing_months(today, &self.retention.limits())
+            .await
+            .map_err(store_problem)?;
+
         let names = report::load_site_names(&store, directory, ids)
             .await
             .map_err(store_problem)?;
@@ -59,6 +65,18 @@ impl AppState {
             "keep_days": policy.default_days(),
             "sites": policy.named_sites(),
             "expired": rows.collect::<Vec<_>>(),
+            "hourly_days": self.retention.limits().hourly_days,
+            "activity_days": self.retention.limits().activity_days,
+            "ageing": ageing
+                .iter()
+                .map(|month| {
+                    let (year, number) = (month.month / 100, month.month % 100);
+                    json!({
+                        "table": month.table, "month": format!("{year:04}-{number:02}"),
+                        "rows": month.rows,
+                    })
+                })
+                .collect::<Vec<_>>(),
         }))
     }
 }

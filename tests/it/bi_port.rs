@@ -392,6 +392,38 @@ fn hostile_statements_get_nothing_and_the_collector_goes_on() {
     assert_eq!(server.stop(), Some(0));
 }
 
+#[test]
+fn totals_by_day_stay_in_the_views_when_days_became_months() {
+    let server = start(&["retention.activity_days=93", "retention.hourly_days=36"]);
+    for (day, people) in [(0, 5), (20, 4), (130, 3), (131, 2), (132, 1)] {
+        for person in 0..people {
+            visit(&server, day, person, "/u/mia", GOOGLE);
+        }
+    }
+    server.flush();
+    let port = port_of(&server, "http");
+    let (_, token) = make_token(&server, &["bi"], Some("mia"));
+    let totals = "SELECT day, hits, visitors FROM daily_totals ORDER BY day";
+    let before = rows(port, &token, totals);
+    assert_eq!(before[..2], ["2026-03-10\t5\t5", "2026-03-30\t4\t4"]);
+    assert_eq!(before.len(), 5);
+
+    let (host, now) = (
+        server.address().to_string(),
+        (NOON + 132 * DAY_MILLIS).to_string(),
+    );
+    let headers = [("Host", &*host), ("X-Footfall-Now", &*now)];
+    let aged = server
+        .client()
+        .ask("POST", "/test/retention", &headers, Body::None)
+        .unwrap();
+    assert_eq!(aged.status, 200, "{}", aged.text());
+    assert!(server.log().contains("old counts became coarser"));
+    assert_eq!(rows(port, &token, totals), before);
+    let hours = "SELECT sum(hits) FROM hourly_totals";
+    assert_eq!(rows(port, &token, hours), ["6"]);
+}
+
 /// `make bi-clients` installs the clients, and names their Python in `BI_CLIENTS_PYTHON`.
 #[test]
 #[ignore = "needs packages of Python: make bi-clients"]

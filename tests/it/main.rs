@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod ageing;
 mod agents;
 mod backup;
 mod bi_port;

@@ -305,6 +305,79 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
     }
 }
 
+#[tokio::test]
+async fn a_kill_at_some_renames_of_ageing_loses_and_doubles_nothing() {
+    kills_of_ageing(5, 2).await;
+}
+
+#[tokio::test]
+#[ignore = "a minute; run with --include-ignored"]
+async fn a_kill_at_any_rename_of_ageing_loses_and_doubles_nothing() {
+    kills_of_ageing(1, 6).await;
+}
+
+/// The engine dies at every `step`-th rename of the ageing of two months, and is started again. A
+/// segment of both months arrives before each.
+async fn kills_of_ageing(step: usize, least: u32) {
+    let mut engine = Injected::start();
+    let today = day("2024-06-14");
+    let limits = footfall::config::AgeingLimits {
+        hourly_days: 36,
+        activity_days: 93,
+    };
+    let segment = |dates: &[&str]| {
+        let of_day = |builder: Builder, date: &&str| {
+            builder.daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1))
+        };
+        dates.iter().fold(Builder::default(), of_day).build()
+    };
+    let recent = segment(&["2024-06-12", "2024-06-13", "2024-06-14"]);
+    let store = engine.store().await;
+    store.insert_segment("c-1-0", &recent).await.unwrap();
+
+    let (mut sent, mut met) = (0, 0);
+    for n in (1..).step_by(step) {
+        let store = engine.store().await;
+        let late = segment(&["2024-01-31", "2024-02-01"]);
+        store
+            .insert_segment(&format!("d-1-{n}"), &late)
+            .await
+            .unwrap();
+        sent += 1;
+
+        engine.order("kill", "rename", n);
+        let mut ended = false;
+        for _ in 0..10 {
+            match store.age_counts(today, &limits, Default::default()).await {
+                Ok(aged) if aged == Default::default() => {
+                    ended = true;
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        let came = engine.withdraw();
+        if came {
+            met += 1;
+            engine.restart();
+        }
+        assert!(came || ended, "kill at rename {n}");
+
+        let store = engine.store().await;
+        if came {
+            crate::coarser::age_all(&store).await;
+        }
+        let hits = crate::coarser::hits_since(&store, "2024-01-01").await;
+        assert_eq!(hits, 2 * sent + 3, "kill at rename {n}");
+        if !came {
+            break;
+        }
+    }
+    println!("injected_kills={met}");
+    assert!(met >= least, "both months are summed and dropped: {met}");
+}
+
 /// A copy of the store's folder from before a segment was sent, beside a journal that still has it;
 /// and one from after.
 #[tokio::test]

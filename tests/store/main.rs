@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod ageing;
+mod coarser;
 mod contract;
 mod engine;
 mod injected;
@@ -87,4 +88,9 @@ promises! {
     size::a_segment_of_which_some_is_there_is_completed,
     contract::a_name_with_the_id_of_another_site_is_told,
     ageing::months_past_keeping_are_dropped_from_every_table,
+    coarser::old_days_become_months_and_every_sum_stays,
+    coarser::counts_that_come_late_are_in_the_month_once,
+    coarser::two_collectors_that_sum_one_month_at_once_count_it_once,
+    coarser::a_month_goes_with_its_first_day_and_its_other_days_stay,
+    coarser::the_table_of_months_is_made_again_from_the_days,
 }

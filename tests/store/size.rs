@@ -103,6 +103,7 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
         store
             .raw_client()
             .query(&format!("ALTER TABLE {gone}"))
+            .with_setting("max_partition_size_to_drop", "0")
             .execute()
             .await
             .unwrap();
@@ -132,7 +133,9 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
             "INSERT INTO daily SELECT * REPLACE (if(site > 1000, {first_half}, site) AS site) FROM kept"
         ),
     ] {
-        store.raw_client().query(&change).execute().await.unwrap();
+        let query = store.raw_client().query(&change);
+        let query = query.with_setting("max_partition_size_to_drop", "0");
+        query.execute().await.unwrap();
     }
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
     store.insert_segment("c-1-1", &sums).await.unwrap();

@@ -153,7 +153,8 @@ impl BiUsers {
             .chain(["hourly", "money_voids", "names"]);
         let tables = tables.chain(PLATFORM_TABLES.map(|(table, _)| table));
         let mut xml = String::new();
-        for table in tables.chain(["bi_access"]) {
+        // Of `activity_months`, a view reads only which months there are.
+        for table in tables.chain(["activity_months", "bi_access"]) {
             let _ = write!(
                 xml,
                 "<query>GRANT SELECT ON {}.{table}</query>",

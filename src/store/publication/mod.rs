@@ -35,7 +35,7 @@ use crate::calendar::Day;
 use crate::hex;
 use crate::publication::{ClosedPeriod, CoinKey, LotPolicy, PublicationRules};
 use crate::random::random_bytes;
-use slices::SiteSlice;
+pub(super) use slices::SiteSlice;
 
 const STEP: &str = "the publication of attributes";
 

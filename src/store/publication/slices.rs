@@ -8,20 +8,25 @@ const MAX_SLICES: u32 = 1 << 16;
 
 /// The sites whose ids are from `first` to `last`, both inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct SiteSlice {
-    pub(super) first: u128,
-    pub(super) last: u128,
+pub(in crate::store) struct SiteSlice {
+    pub(in crate::store) first: u128,
+    pub(in crate::store) last: u128,
 }
 
 impl SiteSlice {
     /// The number of slices for this number of rows: a power of two.
     pub(super) fn count_for_rows(rows: u64) -> u32 {
-        let wanted = u32::try_from(rows / ROWS_PER_SLICE + 1).unwrap_or(MAX_SLICES);
+        SiteSlice::count_for(rows, ROWS_PER_SLICE)
+    }
+
+    /// The number of slices of about `of_slice` rows: a power of two.
+    pub(in crate::store) fn count_for(rows: u64, of_slice: u64) -> u32 {
+        let wanted = u32::try_from(rows / of_slice + 1).unwrap_or(MAX_SLICES);
         wanted.clamp(1, MAX_SLICES).next_power_of_two()
     }
 
     /// All slices, in the order of ids. `count` is a power of two.
-    pub(super) fn all_slices(count: u32) -> impl Iterator<Item = SiteSlice> {
+    pub(in crate::store) fn all_slices(count: u32) -> impl Iterator<Item = SiteSlice> {
         let bits = count.max(1).ilog2();
         (0..u128::from(count.max(1))).map(move |number| match bits {
             0 => SiteSlice {

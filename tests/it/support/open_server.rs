@@ -1,5 +1,6 @@
 //! A ClickHouse server for tests: the engine's process, with a configuration that lets everybody on
-//! this machine in.
+//! this machine in. It drops no partition with rows, unless the statement asks for it: any partition
+//! could be over a server's limit.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 const USERS: &str = "<clickhouse><profiles><default>\
     <max_memory_usage>536870912</max_memory_usage><implicit_select>0</implicit_select>\
+    <max_partition_size_to_drop>1</max_partition_size_to_drop>\
     </default></profiles><users><default><no_password/><networks><ip>127.0.0.1</ip></networks>\
     <profile>default</profile><quota>default</quota></default>\
     <reader><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>\
@@ -22,7 +24,7 @@ pub fn start(dir: &Path, address: SocketAddr, variables: &[(&str, PathBuf)]) -> 
         "<clickhouse><logger><level>none</level></logger><timezone>UTC</timezone>\
          <user_directories><users_xml><path>{{users}}</path></users_xml></user_directories>\
          <listen_host>{}</listen_host><http_port>{}</http_port><max_server_memory_usage>1073741824</max_server_memory_usage>\
-         <background_pool_size>2</background_pool_size><mark_cache_size>67108864</mark_cache_size>\
+         <max_partition_size_to_drop>1</max_partition_size_to_drop><background_pool_size>2</background_pool_size><mark_cache_size>67108864</mark_cache_size>\
          <backups><allowed_path>{}</allowed_path></backups></clickhouse>",
         address.ip(),
         address.port(),
