@@ -428,6 +428,7 @@ fn build_parts(
             .context("platform.token_key: not a key of platform.token_algorithm")?,
         report_k: config.report.k,
         journal,
+        backup_dir: config.backup.dir.clone(),
         store: slot,
         flushed_segment: flushed,
         meters: MetricsRenderer::new(

@@ -19,10 +19,12 @@ pub mod manifest;
 mod restore;
 mod send_line;
 mod session;
+mod site_traces;
 mod verify;
 
 pub use create::{CreateOptions, create_backup};
 pub use restore::{RestoreOptions, restore_backup};
+pub use site_traces::find_backups_of_site;
 pub use verify::{LedgerCheck, verify_backup};
 
 /// Called with the bytes that are done and the bytes of all.

@@ -1,5 +1,6 @@
 //! `footfall site erase`: removes a site from everything that a running collector stores.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
@@ -9,6 +10,8 @@ use hyper::Method;
 use super::api_client::ApiArgs;
 use super::out::print_or_exit;
 use super::{block_on_runtime, report_outcome};
+use crate::backup::find_backups_of_site;
+use crate::calendar::Day;
 use crate::config::is_site_name;
 
 /// Commands about one site.
@@ -24,6 +27,10 @@ pub enum SiteSubcommand {
 pub struct EraseArgs {
     #[command(flatten)]
     api: ApiArgs,
+    /// Another folder of backups, or of copies of them, in which to look for the site. The
+    /// collector looks in its own, `backup.dir`.
+    #[arg(long, value_name = "DIR")]
+    backups: Vec<PathBuf>,
     /// The site's name.
     #[arg(value_name = "NAME")]
     name: String,
@@ -48,6 +55,7 @@ impl EraseArgs {
         let path = format!("/api/v1/sites/{}/erase", self.name);
         let answer = block_on_runtime(client.send_request(Method::POST, &path))?;
 
+        let dir = answer["backup_dir"].as_str().unwrap_or("-");
         for (table, rows) in answer["rows"].as_object().into_iter().flatten() {
             print_or_exit!("{table:<12} {rows:>12} rows");
         }
@@ -66,10 +74,30 @@ impl EraseArgs {
                 file.as_str().unwrap_or("-")
             );
         }
+
+        if answer["backups_read"] == false {
+            print_or_exit!("the backups in {dir} cannot be read: see the collector's log");
+        }
+        for name in answer["backups"].as_array().into_iter().flatten() {
+            let name = name.as_str().unwrap_or("-");
+            print_or_exit!("may still hold it: backup {name} in {dir}");
+        }
+        let first_day = answer["first_day"].as_str().and_then(parse_day);
+        for folder in &self.backups {
+            let names = [self.name.clone()];
+            for backup in find_backups_of_site(folder, &names, first_day)? {
+                let folder = folder.display();
+                print_or_exit!("may still hold it: backup {} in {folder}", backup.name);
+            }
+        }
         print_or_exit!(
-            "may still hold it: every backup and log of yours made before now; the collector knows \
-             of none"
+            "may still hold it: every backup and log of yours that is elsewhere and was made before \
+             now"
         );
         Ok(())
     }
+}
+
+fn parse_day(text: &str) -> Option<Day> {
+    Day::from_date(text.parse().ok()?)
 }

@@ -33,6 +33,7 @@ mod test_clock;
 mod tokens;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub struct AppState {
     pub auth: AuthState,
     /// Minimum number of visitors of a value that is named (`report.k`).
     pub report_k: u32,
+    /// The folder of backups, which an erasure leaves as they are.
+    pub backup_dir: PathBuf,
     /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
     /// The store; empty until it is opened.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use footfall::event::SiteId;
 use serde_json::{Value, json};
 
+use crate::support::program;
 use crate::support::{Answer, Body, Engine, NOON, SITES, Server, grant_of, hit, until};
 
 const NAME: &str = "qxmia";
@@ -344,4 +345,61 @@ fn the_live_value_of_every_promise_is_answered() {
     }
     assert!(at("/day_keys/held").as_u64().unwrap() >= 1);
     server.flush();
+}
+
+#[test]
+fn an_erasure_names_the_backups_that_hold_the_site_and_no_others() {
+    let server = Server::start_with(SITES, &[&format!("test.start_millis={NOON}")]);
+    server.flush();
+    visits(&server, NAME, 1..3, NOON);
+    server.flush();
+    program::succeed(&server, &["backup", "create"]);
+    let later = NOON + 30 * MILLIS_PER_DAY;
+    visits(&server, "tom", 1..3, later);
+    server.flush();
+    let address = server.address().to_string();
+    let list = program::succeed(&server, &["backup", "list"]);
+    let backup = list.split_whitespace().next().unwrap();
+    let line = format!("may still hold it: backup {backup} in ");
+
+    // The backup is of a day on which nobody had seen tom's page.
+    let erase_tom = ["site", "erase", "tom", "--address", &address];
+    let printed = program::succeed(&server, &erase_tom);
+    assert!(!printed.contains("may still hold it: backup"), "{printed}");
+
+    // A copy elsewhere is named where its folder is told.
+    let copies = server.dir().join("copies");
+    fs::create_dir_all(copies.join(backup)).unwrap();
+    for file in ["manifest.json", "registry.json"] {
+        let from = server.dir().join("backups").join(backup).join(file);
+        if from.exists() {
+            fs::copy(from, copies.join(backup).join(file)).unwrap();
+        }
+    }
+    let folder = copies.to_str().unwrap();
+    let erase = [
+        "site",
+        "erase",
+        NAME,
+        "--address",
+        &address,
+        "--backups",
+        folder,
+    ];
+    let printed = program::succeed(&server, &erase);
+    let of_collector = format!("{line}{}/backups\n", server.dir().display());
+    assert!(printed.contains(&of_collector), "{of_collector}{printed}");
+    assert!(printed.contains(&format!("{line}{folder}\n")), "{printed}");
+
+    let get = |path: &str| {
+        let host = [("Host", address.as_str())];
+        server.client().ask("GET", path, &host, Body::None).unwrap()
+    };
+    let audit = get("/api/v1/audit").text();
+    let says = format!("backups that may hold it: {backup}");
+    assert!(
+        audit.contains(&says) && audit.contains("no backup holds it"),
+        "{audit}"
+    );
+    assert!(!audit.contains(NAME), "{audit}");
 }

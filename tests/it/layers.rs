@@ -196,6 +196,7 @@ const MAY_USE: [(&str, &[&str]); 41] = [
         &[
             "access",
             "calendar",
+            "backup",
             "clock",
             "config",
             "consent",
