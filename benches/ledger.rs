@@ -164,6 +164,7 @@ fn options(dir: &Path) -> LedgerOptions {
         checkpoint_secs: 3600,
         site: "alllinks".into(),
         acts_per_hour: u64::MAX,
+        index_records: 10_000,
     }
 }
 

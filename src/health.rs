@@ -16,6 +16,7 @@ use crate::clock::{Clock, MIN_CLOCK_MILLIS};
 use crate::config;
 use crate::flush::{RetentionStats, SegmentBacklog, StoreSlot};
 use crate::journal::Journal;
+use crate::ledger::LedgerStats;
 use crate::pseudonym::DayKeys;
 use crate::publisher;
 
@@ -70,6 +71,8 @@ pub struct HealthSources {
     pub publisher_stats: Arc<publisher::PublisherStats>,
     /// What retention has done.
     pub retention_stats: Arc<RetentionStats>,
+    /// How far the ledger is verified.
+    pub ledger_stats: Arc<LedgerStats>,
 }
 
 /// Runs the checks of liveness and readiness.
@@ -118,7 +121,7 @@ impl HealthMonitor {
     }
 
     /// All checks, in a fixed order. Reads counters and makes one `access` call; waits for no disk.
-    pub fn run_checks(&self) -> [HealthCheck; 7] {
+    pub fn run_checks(&self) -> [HealthCheck; 8] {
         let now = self.sources.clock.now();
         let stats = &self.sources.journal.stats;
 
@@ -132,6 +135,12 @@ impl HealthMonitor {
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
             publication_overdue_secs: self.sources.publisher_stats.overdue_secs(now),
             retention_overdue_secs: self.sources.retention_stats.overdue_secs(now),
+            ledger_damaged: self.sources.ledger_stats.is_damaged(),
+            ledger_unverified: self
+                .sources
+                .ledger_stats
+                .unverified_records
+                .load(Ordering::Relaxed),
             clock_ahead: self.sources.clock.time_ahead(),
             now,
         };
@@ -224,12 +233,16 @@ struct HealthInputs {
     overdue_secs: u64,
     publication_overdue_secs: u64,
     retention_overdue_secs: u64,
+    /// Whether a record of the ledger was found damaged.
+    ledger_damaged: bool,
+    /// Records of the ledger that are still to be verified.
+    ledger_unverified: u64,
     /// How far the system's clock is ahead after a jump.
     clock_ahead: TimeSpan,
     now: Millis,
 }
 
-fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 7] {
+fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 8] {
     let first =
         |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
 
@@ -279,6 +292,14 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
             timeliness(facts.retention_overdue_secs),
             (facts.retention_overdue_secs > bounds.retention_secs).then_some("retention_overdue"),
         ),
+        HealthCheck::new(
+            "ledger",
+            match facts.ledger_unverified {
+                0 => "verified",
+                _ => "verifying",
+            },
+            facts.ledger_damaged.then_some("ledger_damaged"),
+        ),
         HealthCheck::new("clock", "sane", clock),
     ]
 }
@@ -304,6 +325,8 @@ mod tests {
             overdue_secs: 0,
             publication_overdue_secs: 0,
             retention_overdue_secs: 0,
+            ledger_damaged: false,
+            ledger_unverified: 0,
             clock_ahead: TimeSpan::ZERO,
             now: MIN_CLOCK_MILLIS,
         }
@@ -312,7 +335,7 @@ mod tests {
     #[test]
     fn each_check_fails_for_its_own_reasons_at_its_bound_and_no_other_does() {
         type Change = fn(&mut HealthInputs);
-        let cases: [(Change, &str, bool, &str); 17] = [
+        let cases: [(Change, &str, bool, &str); 19] = [
             (|_| {}, "port", true, "open"),
             (|facts| facts.draining = true, "port", false, "draining"),
             (
@@ -386,6 +409,18 @@ mod tests {
                 "retention",
                 false,
                 "retention_overdue",
+            ),
+            (
+                |facts| facts.ledger_unverified = 1,
+                "ledger",
+                true,
+                "verifying",
+            ),
+            (
+                |facts| facts.ledger_damaged = true,
+                "ledger",
+                false,
+                "ledger_damaged",
             ),
             (
                 |facts| facts.clock_ahead = TimeSpan::from_millis(-2_001),

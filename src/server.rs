@@ -374,6 +374,7 @@ fn build_parts(
         store: Arc::clone(&slot),
         publisher_stats: publisher.stats(),
         retention_stats: retention.stats(),
+        ledger_stats: consent_service.ledger.stats(),
     };
     let deadline = Duration::from_millis(config.limits.read_timeout_millis);
     let ingest = web::Data::new(IngestService {
@@ -427,8 +428,8 @@ fn build_parts(
         auth: AuthState::new(config, Arc::clone(&rates))
             .context("platform.token_key: not a key of platform.token_algorithm")?,
         report_k: config.report.k,
-        journal,
         backup_dir: config.backup.dir.clone(),
+        journal,
         store: slot,
         flushed_segment: flushed,
         meters: MetricsRenderer::new(

@@ -79,7 +79,7 @@ pub struct MetricsRenderer {
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METRIC_DESCRIPTIONS: [(&str, bool, &str); 44] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 46] = [
     (
         "footfall_hits_total",
         true,
@@ -240,6 +240,16 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 44] = [
         "footfall_ledger_rejected_total",
         true,
         "Consent choices that were rejected, because ledger.acts_per_hour is reached",
+    ),
+    (
+        "footfall_ledger_unverified_records",
+        false,
+        "Records of the ledger from before the start that are still to be verified",
+    ),
+    (
+        "footfall_ledger_damaged",
+        false,
+        "1 if a record of the ledger was found damaged since the start, else 0",
     ),
     (
         "footfall_invalid_tokens_total",
@@ -414,6 +424,8 @@ impl MetricsRenderer {
             Some(self.retention_stats.overdue_secs(times.now)),
             read(&self.ledger_stats.recorded_acts),
             read(&self.ledger_stats.rejected_acts),
+            read(&self.ledger_stats.unverified_records),
+            Some(self.ledger_stats.is_damaged().into()),
             Some(doors.invalid_tokens),
             Some(doors.tokens_unverified),
             Some(doors.streams),

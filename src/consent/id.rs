@@ -1,7 +1,7 @@
 //! The random number that ties a grant in a browser to its records in the ledger.
 //!
 //! It is the only value that distinguishes grants, so it is written to three places only: the
-//! cookie, the ledger, and a receipt for the holder of the cookie. It cannot be printed, and
+//! cookie, the ledger with its index, and a receipt for the holder of the cookie. It cannot be printed, and
 //! `tests/it/layers.rs` lists the modules that may name it.
 
 use crate::hex;
@@ -21,6 +21,11 @@ impl ConsentId {
     /// be compared as bytes.
     pub fn from_hex(text: &str) -> Option<ConsentId> {
         hex::decode_lower(text.as_bytes()).map(|bytes| ConsentId(u128::from_be_bytes(bytes)))
+    }
+
+    /// The id whose [`ConsentId::to_bytes`] these are: for the index of the ledger.
+    pub fn from_bytes(bytes: [u8; 16]) -> ConsentId {
+        ConsentId(u128::from_le_bytes(bytes))
     }
 
     /// A copy that outlives the request: for the ledger, and for the cookie that is made with its

@@ -83,6 +83,20 @@ impl<R: BufRead> ChainReader<R> {
         Ok(chain)
     }
 
+    /// Continues after a record: `head` is its position in the chain, `end` that of the byte after
+    /// it, where `source` is.
+    pub fn resume(source: R, path: &Path, head: ChainHead, end: u64) -> ChainReader<R> {
+        ChainReader {
+            source,
+            path: path.to_owned(),
+            head,
+            cut: None,
+            end,
+            line: Vec::new(),
+            torn: false,
+        }
+    }
+
     /// The position of the last record that was read.
     pub fn head(&self) -> ChainHead {
         self.head

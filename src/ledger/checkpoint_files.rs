@@ -48,6 +48,11 @@ impl CheckpointWriter {
         })
     }
 
+    /// The size of the newest checkpoint; 0 without one.
+    pub fn signed_size(&self) -> u64 {
+        self.signed_size
+    }
+
     /// The time until the next checkpoint is due.
     pub fn time_until_due(&self) -> Duration {
         self.due_at.saturating_duration_since(Instant::now())
@@ -183,6 +188,11 @@ impl CheckpointVerifier {
             remaining: ahead,
             ..CheckpointVerifier::default()
         })
+    }
+
+    /// Leaves out checkpoints of fewer records than `size`.
+    pub fn skip_before(&mut self, size: u64) {
+        self.remaining.retain(|(_, note)| note.head.size >= size);
     }
 
     /// Called with the start of the chain. A cut must have a signed checkpoint; otherwise anyone

@@ -172,5 +172,7 @@ fn replace_ledger_file(
     };
 
     write().map_err(LedgerError::from_io(&beside))?;
+    // It has the ids of the dropped records. A start after a crash before this removes it too.
+    folder.remove_index()?;
     folder.sync_folder()
 }

@@ -103,6 +103,11 @@ pub enum LedgerError {
     /// what is stored.
     #[error("the ledger's disk failed; restart the collector once it is well")]
     DiskFailed,
+    /// A record from before the start was found damaged. Nothing is recorded on top of it.
+    #[error(
+        "the ledger was found damaged while it was in use; `footfall ledger verify` names the record"
+    )]
+    FoundDamaged,
     /// The ledger was closed; nothing was recorded.
     #[error("the ledger is closed")]
     Closed,

@@ -22,6 +22,11 @@ impl LedgerFolder {
         self.0.join("acts.ledger")
     }
 
+    /// The index of the records up to a checkpoint.
+    pub fn index_path(&self) -> PathBuf {
+        self.0.join("acts.index")
+    }
+
     /// The ledger's own signing key, used if none is configured.
     pub fn key_path(&self) -> PathBuf {
         self.0.join("key.pem")
@@ -86,6 +91,7 @@ impl LedgerFolder {
             (self.0.clone(), 0o700),
             (self.checkpoints_path(), 0o700),
             (self.acts_path(), 0o600),
+            (self.index_path(), 0o600),
             (self.lock_path(), 0o600),
         ];
         for (path, mode) in own.into_iter().filter(|(path, _)| path.exists()) {
@@ -111,6 +117,25 @@ impl LedgerFolder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes the index. Without one, all records are read.
+    ///
+    /// # Errors
+    ///
+    /// The file exists and cannot be removed.
+    pub fn remove_index(&self) -> Result<(), LedgerError> {
+        let path = self.index_path();
+        // What a crash left of one that was being written.
+        for path in [path.with_extension("writing"), path] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(LedgerError::from_io(&path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Acquires the writer's lock; it is released when the returned value is dropped.

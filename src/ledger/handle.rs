@@ -11,17 +11,20 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::act::{LedgerRecord, NewAct};
+use super::background::{BackgroundVerification, UnverifiedRecords};
 use super::chain::ChainReader;
 use super::checkpoint_files::{CheckpointVerifier, CheckpointWriter};
 use super::error::LedgerError;
 use super::folder::LedgerFolder;
 use super::index::{ConsentIndex, ConsentState, RecordCounts};
+use super::index_file::StoredIndex;
+use super::index_writer::IndexWriter;
 use super::ledger_file::LedgerFile;
 use super::options::LedgerOptions;
 use super::quota::{ActQuota, LedgerStats};
 use super::receipt;
 use super::record_reader::RecordReader;
-use super::scan::{LedgerSummary, ProgressCallback, scan_ledger};
+use super::scan::{LedgerSummary, ProgressCallback, scan_after_index, scan_ledger};
 use super::signing_key::SigningKey;
 use super::writer::{AppendRequest, LedgerMessage, LedgerWriter};
 use crate::consent::{ConsentId, GrantLookup, WithdrawnGrants};
@@ -36,6 +39,8 @@ struct LedgerState {
     reader: RecordReader,
     commands: Sender<LedgerMessage>,
     thread: Mutex<Option<JoinHandle<Result<(), LedgerError>>>>,
+    /// Of the records that were taken from the index.
+    verification: Mutex<Option<BackgroundVerification>>,
     key: Arc<SigningKey>,
     origin: String,
     quota: ActQuota,
@@ -44,7 +49,8 @@ struct LedgerState {
 
 impl Ledger {
     /// Opens a ledger, or creates one: acquires the lock, verifies every record, adds withdrawn ids
-    /// to `withdrawn`, and drops an incomplete last line.
+    /// to `withdrawn`, and drops an incomplete last line. Records of an index that belongs to a
+    /// signed checkpoint are verified in the background; see [`LedgerStats::is_damaged`].
     ///
     /// # Errors
     ///
@@ -65,14 +71,42 @@ impl Ledger {
         let mut acts = LedgerFile::open(&folder)?;
         let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
         let mut watch = CheckpointVerifier::new(decisive_checkpoints(&folder)?, &key.public_key())?;
-        let (book, found) = scan_ledger(
-            &folder,
-            acts.open_reader()?,
-            &mut watch,
-            withdrawn,
-            progress,
-            &mut |_| Ok(()),
-        )?;
+        let stats = Arc::new(LedgerStats::default());
+        let index = StoredIndex::read_fitting(&folder, &key.public_key())?;
+        let indexed_size = index.as_ref().map_or(0, |index| index.head.size);
+        let (book, found, verification) = match index {
+            Some(index) => {
+                let (head, cut, facts) = (index.head, index.cut, index.facts.clone());
+                watch.skip_before(head.size);
+                let reader = acts.open_reader()?;
+                let (book, found) =
+                    scan_after_index(&folder, reader, index, &mut watch, withdrawn, progress)?;
+                let unverified = UnverifiedRecords {
+                    folder: folder.clone(),
+                    key: key.public_key(),
+                    head,
+                    cut,
+                    facts,
+                    rows: book.rows(),
+                    stats: Arc::clone(&stats),
+                };
+                (book, found, Some(unverified))
+            }
+            None => {
+                folder.remove_index()?;
+                let reader = acts.open_reader()?;
+                let (mut book, found) = scan_ledger(
+                    &folder,
+                    reader,
+                    &mut watch,
+                    withdrawn,
+                    progress,
+                    &mut |_| Ok(()),
+                )?;
+                book.compact_rows();
+                (book, found, None)
+            }
+        };
 
         if found.torn {
             let (offset, bytes) = (found.bytes, acts.end_offset() - found.bytes);
@@ -85,17 +119,27 @@ impl Ledger {
         let book = Arc::new(RwLock::new(book));
 
         let every = Duration::from_secs(options.checkpoint_secs);
-        let (origin, stats) = (options.origin(), Arc::new(LedgerStats::default()));
-        let keeper = CheckpointWriter::new(folder, Arc::clone(&key), origin.clone(), every)?;
+        let origin = options.origin();
+        let keeper =
+            CheckpointWriter::new(folder.clone(), Arc::clone(&key), origin.clone(), every)?;
+        let index_writer = IndexWriter::new(
+            folder,
+            found.cut.as_ref().map_or(0, |cut| cut.head.size),
+            indexed_size,
+            options.index_records,
+            Arc::clone(&stats),
+        );
         let writer = LedgerWriter::new(
             acts,
             found.head,
             Arc::clone(&book),
             keeper,
+            index_writer,
             Arc::clone(&stats),
             lock,
         );
 
+        let verification = Mutex::new(verification.map(BackgroundVerification::start));
         let (inbox, waiting) = channel();
         let thread = Mutex::new(Some(spawn_writer(writer, waiting)));
         let quota = ActQuota::new(options.acts_per_hour);
@@ -105,6 +149,7 @@ impl Ledger {
                 reader,
                 commands: inbox,
                 thread,
+                verification,
                 key,
                 origin,
                 quota,
@@ -230,15 +275,25 @@ impl Ledger {
 
 impl GrantLookup for Ledger {
     fn is_live(&self, id: &ConsentId, version: u32, tiers: &mut dyn Iterator<Item = &str>) -> bool {
-        self.consent_state(id).is_some_and(|standing| {
-            let granted = |tier: &str| standing.granted.iter().any(|name| name == tier);
-            standing.live && standing.version == version && Iterator::all(&mut { tiers }, granted)
-        })
+        // A damaged ledger proves no grant.
+        !self.0.stats.is_damaged()
+            && self.consent_state(id).is_some_and(|standing| {
+                let granted = |tier: &str| standing.granted.iter().any(|name| name == tier);
+                standing.live
+                    && standing.version == version
+                    && Iterator::all(&mut { tiers }, granted)
+            })
     }
 }
 
 impl LedgerState {
     fn stop_writer(&self) -> Result<(), LedgerError> {
+        drop(
+            self.verification
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         let thread = self
             .thread
             .lock()

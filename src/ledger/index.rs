@@ -1,14 +1,17 @@
 //! The consent index in memory: the current state of each consent id, and the positions of its
 //! records.
 //!
-//! A grant costs 32 bytes in the map (at a load of 7/16 to 7/8) and 12 for its position: 50 to 100
-//! bytes including the spare capacity of vectors and maps. The granted purposes are stored once per
-//! distinct choice.
+//! Records that were there at the start cost 40 bytes each (index_rows.rs), also in the index's file
+//! (index_file.rs). Records that were added since cost up to 150 until they are moved to the others.
+//! The granted purposes are stored once per distinct choice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::act::ActKind;
+use super::index_rows::{IndexRow, IndexRows};
 use crate::calendar::Day;
 use crate::consent::{ConsentId, WithdrawnGrants};
 
@@ -26,7 +29,7 @@ pub struct ConsentState {
 }
 
 /// The number of records of each kind.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct RecordCounts {
     /// All records.
     pub records: u64,
@@ -69,89 +72,218 @@ pub struct RecordSummary<'a> {
     pub day: Day,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-struct GrantTerms {
+impl RecordSummary<'_> {
+    /// The state of the id after the record. `live` is its state before, if that is live.
+    pub fn state_after(&self, live: Option<&ConsentState>) -> ConsentState {
+        let withdrawn = live.filter(|_| self.act == ActKind::Withdraw);
+        ConsentState {
+            // A withdrawal does not change the version that was granted.
+            version: withdrawn.map_or(self.version, |state| state.version),
+            granted: self.granted.iter().map(|name| (*name).to_owned()).collect(),
+            live: !self.granted.is_empty(),
+            seq: match self.act {
+                ActKind::Withdraw => self.refers.unwrap_or(self.seq),
+                _ => self.seq,
+            },
+        }
+    }
+}
+
+/// What a grant allows: the granted purposes, and the version that was shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(from = "StoredTerms", into = "StoredTerms")]
+pub struct GrantTerms {
     version: u32,
     granted: Arc<[String]>,
 }
 
-#[derive(Clone, Copy)]
-struct IndexRow {
-    grant_seq: u64,
-    terms_index: u32,
-    last_index: u32,
+#[derive(Serialize, Deserialize)]
+struct StoredTerms {
+    version: u32,
+    granted: Vec<String>,
+}
+
+impl From<StoredTerms> for GrantTerms {
+    fn from(stored: StoredTerms) -> GrantTerms {
+        GrantTerms {
+            version: stored.version,
+            granted: stored.granted.into(),
+        }
+    }
+}
+
+impl From<GrantTerms> for StoredTerms {
+    fn from(terms: GrantTerms) -> StoredTerms {
+        StoredTerms {
+            version: terms.version,
+            granted: terms.granted.to_vec(),
+        }
+    }
+}
+
+/// A record that was added since the rows were made.
+struct TailRecord {
+    row: IndexRow,
+    /// The place of the id's record before it, or [`NO_INDEX`].
+    previous: u32,
 }
 
 const NO_INDEX: u32 = u32::MAX;
 
-/// The positions of each id's records, as linked lists that start with the last record.
-#[derive(Default)]
-struct RecordOffsets {
-    offsets: Vec<u64>,
-    previous: Vec<u32>,
-}
+/// The added records become rows when there are as many as this, and half as many as rows: a record
+/// of the tail takes three times the memory.
+const MIN_COMPACTED_RECORDS: usize = 1 << 16;
 
 /// The index, and the set of withdrawn ids that it keeps up to date.
 pub struct ConsentIndex {
-    rows: HashMap<ConsentId, IndexRow>,
-    record_offsets: RecordOffsets,
-    /// Few: the operator's versions, times the choices that each allows.
-    terms: Vec<GrantTerms>,
-    counts: RecordCounts,
-    counts_by_version: BTreeMap<u32, RecordCounts>,
+    /// Records up to the one with which the index was loaded.
+    rows: Arc<IndexRows>,
+    tail: Vec<TailRecord>,
+    /// The place in the tail of each id's last record.
+    last_in_tail: HashMap<ConsentId, u32>,
+    facts: IndexFacts,
     /// The number of the last dropped record. References to it or to earlier ones cannot be
     /// verified.
     cut_seq: u64,
     withdrawn: Arc<WithdrawnGrants>,
 }
 
+/// What an index knows beside the rows.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct IndexFacts {
+    /// Few: the operator's versions, times the choices that each allows.
+    terms: Vec<GrantTerms>,
+    counts: RecordCounts,
+    counts_by_version: BTreeMap<u32, RecordCounts>,
+}
+
+impl IndexFacts {
+    /// Counts a record.
+    pub fn count_record(&mut self, act: ActKind, version: u32) {
+        self.counts.count_act(act);
+        self.counts_by_version
+            .entry(version)
+            .or_default()
+            .count_act(act);
+    }
+
+    /// Whether both counted the same.
+    pub fn has_counts_of(&self, other: &IndexFacts) -> bool {
+        (self.counts, &self.counts_by_version) == (other.counts, &other.counts_by_version)
+    }
+
+    /// Whether every row refers to known terms.
+    pub fn has_terms_of(&self, rows: &IndexRows) -> bool {
+        rows.iter()
+            .all(|row| (row.terms_index as usize) < self.terms.len())
+    }
+
+    /// The state of an id after a record.
+    pub fn state_after(&self, row: &IndexRow) -> ConsentState {
+        let GrantTerms { version, granted } = self.terms[row.terms_index as usize].clone();
+        ConsentState {
+            version,
+            live: !granted.is_empty(),
+            granted,
+            seq: row.grant_seq,
+        }
+    }
+}
+
 impl ConsentIndex {
     /// An empty index for a ledger whose records up to `cut` were dropped.
     pub fn new(cut: u64, withdrawn: Arc<WithdrawnGrants>) -> ConsentIndex {
-        let (rows, places) = (HashMap::new(), RecordOffsets::default());
         ConsentIndex {
-            rows,
-            record_offsets: places,
-            terms: Vec::new(),
-            counts: RecordCounts::default(),
-            counts_by_version: BTreeMap::new(),
+            rows: Arc::default(),
+            tail: Vec::new(),
+            last_in_tail: HashMap::new(),
+            facts: IndexFacts::default(),
             cut_seq: cut,
             withdrawn,
         }
     }
 
+    /// An index of records that were read before. Withdrawn ids are added to `withdrawn`.
+    pub fn from_rows(
+        rows: IndexRows,
+        facts: IndexFacts,
+        cut: u64,
+        withdrawn: Arc<WithdrawnGrants>,
+    ) -> ConsentIndex {
+        let is_withdrawn: Vec<bool> = facts
+            .terms
+            .iter()
+            .map(|terms| terms.granted.is_empty())
+            .collect();
+        let mut all = rows.iter().peekable();
+        while let Some(row) = all.next() {
+            let is_last = all.peek().is_none_or(|next| next.id != row.id);
+            if is_last && is_withdrawn[row.terms_index as usize] {
+                withdrawn.insert(&ConsentId::from_bytes(row.id.to_le_bytes()), row.day);
+            }
+        }
+        drop(all);
+        ConsentIndex {
+            rows: Arc::new(rows),
+            facts,
+            ..ConsentIndex::new(cut, withdrawn)
+        }
+    }
+
     /// The number of records of each kind.
     pub fn record_counts(&self) -> RecordCounts {
-        self.counts
+        self.facts.counts
     }
 
     /// The number of records of each kind, by the version of the consent prompt.
     pub fn counts_by_version(&self) -> BTreeMap<u32, RecordCounts> {
-        self.counts_by_version.clone()
+        self.facts.counts_by_version.clone()
     }
 
     /// The state of an id; `None` if it has no record.
     pub fn consent_state(&self, id: &ConsentId) -> Option<ConsentState> {
-        let row = self.rows.get(id)?;
-        let GrantTerms { version, granted } = self.terms[row.terms_index as usize].clone();
-        Some(ConsentState {
-            version,
-            live: !granted.is_empty(),
-            granted,
-            seq: row.grant_seq,
-        })
+        let row = match self.last_in_tail.get(id) {
+            Some(place) => self.tail[*place as usize].row,
+            None => self.rows.rows_of(id).next_back()?,
+        };
+        Some(self.facts.state_after(&row))
     }
 
     /// The positions of the id's records in the file, oldest first.
     pub fn record_offsets(&self, id: &ConsentId) -> Vec<u64> {
-        let mut next = self.rows.get(id).map_or(NO_INDEX, |row| row.last_index);
+        let mut next = self.last_in_tail.get(id).copied().unwrap_or(NO_INDEX);
         let mut offsets = Vec::new();
-        while next != NO_INDEX {
-            offsets.push(self.record_offsets.offsets[next as usize]);
-            next = self.record_offsets.previous[next as usize];
+        while let Some(record) = self.tail.get(next as usize) {
+            offsets.push(record.row.offset);
+            next = record.previous;
         }
+        offsets.extend(self.rows.rows_of(id).rev().map(|row| row.offset));
         offsets.reverse();
         offsets
+    }
+
+    /// The rows with which the index was loaded.
+    pub fn rows(&self) -> Arc<IndexRows> {
+        Arc::clone(&self.rows)
+    }
+
+    /// What is to be stored beside all rows.
+    pub fn facts(&self) -> &IndexFacts {
+        &self.facts
+    }
+
+    /// The rows that were added since, in their order.
+    pub fn sorted_tail(&self) -> Vec<IndexRow> {
+        let mut rows: Vec<IndexRow> = self.tail.iter().map(|record| record.row).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Moves the added rows to the others, which takes less memory.
+    pub fn compact_rows(&mut self) {
+        let tail = self.sorted_tail();
+        (self.tail, self.last_in_tail) = (Vec::new(), HashMap::new());
+        self.rows = Arc::new(self.rows.merged_with(&tail));
     }
 
     /// Adds a record that is on disk, and updates the set of withdrawn ids.
@@ -165,35 +297,38 @@ impl ConsentIndex {
             .id
             .and_then(|id| self.consent_state(id))
             .filter(|standing| standing.live);
-        self.check_reference(fact, live.as_ref().map(|standing| standing.seq))?;
+        let is_known = fact.id.is_some_and(|id| self.has_records(id));
+        check_reference(
+            fact,
+            live.as_ref().map(|standing| standing.seq),
+            is_known,
+            self.cut_seq,
+        )?;
 
-        self.counts.count_act(fact.act);
-        self.counts_by_version
-            .entry(fact.version)
-            .or_default()
-            .count_act(fact.act);
+        self.facts.count_record(fact.act, fact.version);
         let Some(id) = fact.id else { return Ok(()) };
 
-        let grant = match fact.act {
-            ActKind::Withdraw => fact.refers.unwrap_or(fact.seq),
-            _ => fact.seq,
-        };
-        // A withdrawal does not change the version that was granted.
-        let version = live
-            .filter(|_| fact.act == ActKind::Withdraw)
-            .map_or(fact.version, |standing| standing.version);
-        let terms = self.intern_terms(version, &fact.granted);
+        let state = fact.state_after(live.as_ref());
+        let terms = self.intern_terms(state.version, &fact.granted);
 
-        let before = self.rows.get(id).map_or(NO_INDEX, |row| row.last_index);
-        let last = self.record_offsets.push_offset(fact.offset, before);
-        self.rows.insert(
-            id.duplicate_id(),
-            IndexRow {
-                grant_seq: grant,
+        let place = u32::try_from(self.tail.len())
+            .ok()
+            .filter(|place| *place != NO_INDEX)
+            .expect("fewer than 2^32 - 1 records of grants");
+        let previous = self.last_in_tail.insert(id.duplicate_id(), place);
+        self.tail.push(TailRecord {
+            row: IndexRow {
+                id: IndexRow::number_of(id),
+                offset: fact.offset,
+                grant_seq: state.seq,
                 terms_index: terms,
-                last_index: last,
+                day: fact.day,
             },
-        );
+            previous: previous.unwrap_or(NO_INDEX),
+        });
+        if self.tail.len() >= MIN_COMPACTED_RECORDS.max(self.rows.len() / 2) {
+            self.compact_rows();
+        }
 
         if fact.granted.is_empty() {
             self.withdrawn.insert(id, fact.day);
@@ -203,45 +338,21 @@ impl ConsentIndex {
         Ok(())
     }
 
-    fn check_reference(&self, fact: &RecordSummary<'_>, live: Option<u64>) -> Result<(), String> {
-        let fits = match fact.act {
-            ActKind::Grant => fact.id.is_some() && !fact.granted.is_empty(),
-            ActKind::Refuse => fact.id.is_none() && fact.granted.is_empty(),
-            // Of a grant recorded by another collector, only its end is known.
-            ActKind::Withdraw => fact.id.is_some_and(|id| {
-                fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(id))
-            }),
-        };
-        if !fits {
-            return Err(format!(
-                "cannot be: a {} does not have these parts",
-                fact.act.name()
-            ));
-        }
-
-        let into_the_cut = live.is_none() && fact.refers.is_some_and(|seq| seq <= self.cut_seq);
-        if fact.refers == live || (into_the_cut && fact.id.is_some()) {
-            return Ok(());
-        }
-
-        let name = |seq: Option<u64>| seq.map_or("nothing".into(), |seq| format!("record {seq}"));
-        Err(format!(
-            "refers to {}, where the records before it say {}",
-            name(fact.refers),
-            name(live)
-        ))
+    fn has_records(&self, id: &ConsentId) -> bool {
+        self.last_in_tail.contains_key(id) || self.rows.rows_of(id).next().is_some()
     }
 
     fn intern_terms(&mut self, version: u32, granted: &[&str]) -> u32 {
         let known = |terms: &GrantTerms| {
             terms.version == version && terms.granted.iter().eq(granted.iter())
         };
-        let place = self.terms.iter().position(known).unwrap_or_else(|| {
-            self.terms.push(GrantTerms {
+        let all = &mut self.facts.terms;
+        let place = all.iter().position(known).unwrap_or_else(|| {
+            all.push(GrantTerms {
                 version,
                 granted: granted.iter().map(|name| (*name).to_owned()).collect(),
             });
-            self.terms.len() - 1
+            all.len() - 1
         });
         u32::try_from(place).expect("far fewer than 2^32 versions and choices")
     }
@@ -249,22 +360,52 @@ impl ConsentIndex {
     /// The memory that grows with the number of grants, in bytes.
     #[cfg(test)]
     pub fn heap_bytes(&self) -> usize {
-        let slot = size_of::<(ConsentId, IndexRow)>() + 1;
+        let slot = size_of::<(ConsentId, u32)>() + 1;
         // A map has a power of two of slots and fills at most 7 of 8.
-        let slots = (self.rows.capacity() * 8 / 7).next_power_of_two();
-        slots * slot
-            + self.record_offsets.offsets.capacity() * 8
-            + self.record_offsets.previous.capacity() * 4
+        let slots = match self.last_in_tail.capacity() {
+            0 => 0,
+            capacity => (capacity * 8 / 7).next_power_of_two(),
+        };
+        slots * slot + self.tail.capacity() * size_of::<TailRecord>() + self.rows.heap_bytes()
     }
 }
 
-impl RecordOffsets {
-    fn push_offset(&mut self, offset: u64, before: u32) -> u32 {
-        self.offsets.push(offset);
-        self.previous.push(before);
-        u32::try_from(self.offsets.len() - 1)
-            .ok()
-            .filter(|place| *place != NO_INDEX)
-            .expect("fewer than 2^32 - 1 records of grants")
+/// Whether a record fits to those before it. `live` is the record of the id's live grant, `is_known`
+/// says whether the id has any record; records up to `cut_seq` were dropped.
+///
+/// # Errors
+///
+/// It does not; the message names the contradiction.
+pub fn check_reference(
+    fact: &RecordSummary<'_>,
+    live: Option<u64>,
+    is_known: bool,
+    cut_seq: u64,
+) -> Result<(), String> {
+    let fits = match fact.act {
+        ActKind::Grant => fact.id.is_some() && !fact.granted.is_empty(),
+        ActKind::Refuse => fact.id.is_none() && fact.granted.is_empty(),
+        // Of a grant recorded by another collector, only its end is known.
+        ActKind::Withdraw => fact
+            .id
+            .is_some_and(|_| fact.refers.is_some() || (fact.granted.is_empty() && !is_known)),
+    };
+    if !fits {
+        return Err(format!(
+            "cannot be: a {} does not have these parts",
+            fact.act.name()
+        ));
     }
+
+    let into_the_cut = live.is_none() && fact.refers.is_some_and(|seq| seq <= cut_seq);
+    if fact.refers == live || (into_the_cut && fact.id.is_some()) {
+        return Ok(());
+    }
+
+    let name = |seq: Option<u64>| seq.map_or("nothing".into(), |seq| format!("record {seq}"));
+    Err(format!(
+        "refers to {}, where the records before it say {}",
+        name(fact.refers),
+        name(live)
+    ))
 }

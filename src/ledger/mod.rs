@@ -18,7 +18,7 @@
 //!   different: the file is truncated to its former end.
 //!
 //! ```text
-//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json  consent.keys
+//! folder   lock  acts.ledger  acts.index  key.pem  checkpoints/<size>.note  versions.json  consent.keys
 //!          folders have mode 0700, files 0600
 //! file     cut? record*
 //!          JSON, one object per line, without spaces, keys always in this order
@@ -41,10 +41,15 @@
 //! withdrawal of a grant recorded by another collector of the platform. A withdrawal with purposes
 //! that are true (found only in old ledgers) narrows its grant, which stays live.
 //!
+//! A start reads the records after the last checkpoint with an index (index_file.rs), and verifies
+//! those before it while it serves (background.rs). Damage that is found then ends the ledger as a
+//! failed sync does: nothing is recorded or signed any more.
+//!
 //! A last line without newline was never acknowledged; it is truncated when the ledger is opened.
 //! After any other damage the ledger does not open: a person must decide about a changed ledger.
 
 mod act;
+mod background;
 mod chain;
 mod chain_head;
 mod checkpoint;
@@ -56,6 +61,9 @@ mod folder;
 pub(crate) mod fuzz_target;
 mod handle;
 mod index;
+mod index_file;
+mod index_rows;
+mod index_writer;
 mod ledger_file;
 mod line;
 mod options;

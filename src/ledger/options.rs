@@ -18,7 +18,12 @@ pub struct LedgerOptions {
     pub site: String,
     /// The maximum number of grants and refusals per hour.
     pub acts_per_hour: u64,
+    /// The number of records after which the index is written again, at the next checkpoint.
+    pub index_records: u64,
 }
+
+/// See [`LedgerOptions::index_records`]: a start reads as many in some ten milliseconds.
+const INDEX_RECORDS: u64 = 10_000;
 
 impl LedgerOptions {
     /// The options in a configuration.
@@ -29,6 +34,7 @@ impl LedgerOptions {
             checkpoint_secs: config.ledger.checkpoint_secs,
             site: config.consent.site.clone(),
             acts_per_hour: config.ledger.acts_per_hour,
+            index_records: INDEX_RECORDS,
         }
     }
 

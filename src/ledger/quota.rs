@@ -3,7 +3,7 @@
 //! not keep a visitor from withdrawing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::act::{ActKind, NewAct};
 use super::error::LedgerError;
@@ -17,6 +17,29 @@ pub struct LedgerStats {
     pub recorded_acts: AtomicU64,
     /// Acts rejected since the start because the quota of their hour was exhausted.
     pub rejected_acts: AtomicU64,
+    /// Records from before the start that are still to be verified.
+    pub unverified_records: AtomicU64,
+    /// The damage that was found in them. Then nothing is recorded any more.
+    damage: OnceLock<String>,
+}
+
+impl LedgerStats {
+    /// Whether a record from before the start was found damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.damage.get().is_some()
+    }
+
+    /// What was found, and which record; it names no consent id.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
+    }
+
+    /// Ends the ledger: a record is damaged.
+    pub(super) fn report_damage(&self, error: &LedgerError) {
+        let _ = self.damage.set(error.to_string());
+        tracing::error!(%error, "the consent ledger is damaged; choices are rejected, and nothing is \
+            signed, until it is put right and the collector is restarted");
+    }
 }
 
 /// The quota, by the time of the acts.

@@ -4,6 +4,7 @@ mod acts;
 mod checkpoints;
 mod cut;
 mod disk;
+mod indexed;
 mod torn;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ fn options(dir: &Path) -> LedgerOptions {
         checkpoint_secs: 3600,
         site: "alllinks".into(),
         acts_per_hour: u64::MAX,
+        index_records: 10_000,
     }
 }
 

@@ -12,6 +12,7 @@ use super::chain_head::ChainHead;
 use super::checkpoint_files::CheckpointWriter;
 use super::error::LedgerError;
 use super::index::ConsentIndex;
+use super::index_writer::IndexWriter;
 use super::ledger_file::{AppendError, LedgerFile};
 use super::quota::LedgerStats;
 use super::write_batch::{WriteBatch, summarize_act};
@@ -45,6 +46,7 @@ pub struct LedgerWriter {
     head: ChainHead,
     index: Arc<RwLock<ConsentIndex>>,
     checkpoints: CheckpointWriter,
+    index_writer: IndexWriter,
     stats: Arc<LedgerStats>,
     /// Whether a sync failed; then nothing more is written.
     failed: bool,
@@ -60,6 +62,7 @@ impl LedgerWriter {
         head: ChainHead,
         book: Arc<RwLock<ConsentIndex>>,
         keeper: CheckpointWriter,
+        index_writer: IndexWriter,
         stats: Arc<LedgerStats>,
         lock: FileLock,
     ) -> LedgerWriter {
@@ -68,6 +71,7 @@ impl LedgerWriter {
             head,
             index: book,
             checkpoints: keeper,
+            index_writer,
             stats,
             failed: false,
             outage: Outage::default(),
@@ -81,6 +85,7 @@ impl LedgerWriter {
     ///
     /// The disk failed earlier, or the last checkpoint cannot be written.
     pub fn run(mut self, inbox: &Receiver<LedgerMessage>) -> Result<(), LedgerError> {
+        self.write_due_index();
         loop {
             let next = inbox.recv_timeout(self.checkpoints.time_until_due());
             let finish = match next {
@@ -91,9 +96,21 @@ impl LedgerWriter {
             if finish {
                 return self.write_last_checkpoint();
             }
-            if !self.failed {
+            if !self.failed && !self.stats.is_damaged() {
                 self.checkpoints.write_due_checkpoint(self.head);
+                self.write_due_index();
             }
+        }
+    }
+
+    /// Writes the index, if the last record is signed and enough were added.
+    fn write_due_index(&mut self) {
+        if self.checkpoints.signed_size() == self.head.size
+            && self.index_writer.is_due(self.head.size)
+        {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let end = self.file.end_offset();
+            self.index_writer.start(&index, self.head, end);
         }
     }
 
@@ -135,6 +152,9 @@ impl LedgerWriter {
     ) -> Result<Vec<AppendOutcome>, fn() -> LedgerError> {
         if self.failed {
             return Err(|| LedgerError::DiskFailed);
+        }
+        if self.stats.is_damaged() {
+            return Err(|| LedgerError::FoundDamaged);
         }
         let book = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let mut group = WriteBatch::new(&book, self.head);
@@ -205,6 +225,12 @@ impl LedgerWriter {
         if self.failed {
             return Err(LedgerError::DiskFailed);
         }
-        self.checkpoints.write_newer_checkpoint(self.head)
+        if self.stats.is_damaged() {
+            return Err(LedgerError::FoundDamaged);
+        }
+        self.checkpoints.write_newer_checkpoint(self.head)?;
+        self.write_due_index();
+        self.index_writer.finish();
+        Ok(())
     }
 }

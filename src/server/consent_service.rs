@@ -57,12 +57,16 @@ pub(super) fn build_consent_service(
     )
     .context("the consent ledger cannot be opened")?;
     if found.counts.records > 0 {
-        let tally = found.counts;
-        tracing::info!(
-            records = tally.records,
-            grants = tally.grants,
-            "consent ledger verified"
-        );
+        let (records, grants) = (found.counts.records, found.counts.grants);
+        match found.unverified {
+            0 => tracing::info!(records, grants, "consent ledger verified"),
+            unverified => tracing::info!(
+                records,
+                grants,
+                unverified,
+                "consent ledger opened by its index; what the index contains is verified meanwhile"
+            ),
+        }
     }
 
     let keys = shared.grant_keys.open()?;

@@ -83,6 +83,7 @@ fn a_collector_that_is_well_says_so_check_by_check_and_tells_its_version() {
         ok("store", "answers"),
         ok("publication", "on_time"),
         ok("retention", "on_time"),
+        ok("ledger", "verified"),
         ok("clock", "sane"),
     ]);
     assert_eq!(

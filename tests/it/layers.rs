@@ -153,6 +153,7 @@ const MAY_USE: [(&str, &[&str]); 41] = [
             "config",
             "flush",
             "journal",
+            "ledger",
             "pseudonym",
             "publisher",
         ],
@@ -195,8 +196,8 @@ const MAY_USE: [(&str, &[&str]); 41] = [
         "web",
         &[
             "access",
-            "calendar",
             "backup",
+            "calendar",
             "clock",
             "config",
             "consent",

@@ -56,6 +56,7 @@ impl Kept {
             checkpoint_secs: 3600,
             site: "ally".into(),
             acts_per_hour: 1000,
+            index_records: 10_000,
         };
         match Ledger::open(&options, Arc::default(), &mut |_, _| ()) {
             Ok((ledger, _)) => ledger,
