@@ -1,10 +1,11 @@
 //! State of one time zone's day: its visitors, the texts it has seen, the sites that had a hit.
 
+use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use super::interner::{SegmentPart, StringInterner, TextScope};
 use super::limits::AggregatorLimits;
@@ -22,8 +23,11 @@ pub(super) struct DayState {
     pub(super) openers: OpenerSet,
     /// Id of the zone's name among the texts.
     pub(super) zone_text: u32,
-    site_numbers: HashMap<SiteId, u32, RandomState>,
+    /// Numbers of sites, found by the site's id in `sites`.
+    site_numbers: HashTable<u32>,
     sites: Vec<SiteId>,
+    /// Seeded per process, because names of sites may be made up.
+    site_hash_state: RandomState,
     site_budget: BudgetShare,
 }
 
@@ -67,16 +71,17 @@ impl DayState {
             visits: VisitTable::new(Arc::clone(&span), visit_caps),
             openers: OpenerSet::new(room.visitors.new_share()),
             span,
-            site_numbers: HashMap::default(),
+            site_numbers: HashTable::new(),
             sites: Vec::new(),
+            site_hash_state: RandomState::default(),
             site_budget: room.sites.new_share(),
         }
     }
 
     /// The site's number within the day; `None` if the limit of sites is reached.
     pub(super) fn assign_site_number(&mut self, site: SiteId) -> Option<u32> {
-        if let Some(number) = self.site_numbers.get(&site) {
-            return Some(*number);
+        if let Some(number) = self.site_number(site) {
+            return Some(number);
         }
         self.site_budget.try_reserve(1).then(|| self.add_site(site))
     }
@@ -84,30 +89,45 @@ impl DayState {
     /// The number of the overflow site, which takes the hits of sites beyond the limit. It is not
     /// subject to the limit.
     pub(super) fn overflow_site_number(&mut self) -> u32 {
-        let known = self.site_numbers.get(&SiteId::overflow_site()).copied();
+        let known = self.site_number(SiteId::overflow_site());
         known.unwrap_or_else(|| self.add_site(SiteId::overflow_site()))
     }
 
     fn add_site(&mut self, site: SiteId) -> u32 {
         let number = u32::try_from(self.sites.len()).expect("limits.sites is far below");
         self.sites.push(site);
-        self.site_numbers.insert(site, number);
+        let (sites, state) = (&self.sites, &self.site_hash_state);
+        self.site_numbers
+            .insert_unique(state.hash_one(site), number, |&number| {
+                state.hash_one(sites[number as usize])
+            });
         number
+    }
+
+    fn site_number(&self, site: SiteId) -> Option<u32> {
+        let hash = self.site_hash_state.hash_one(site);
+        self.site_numbers
+            .find(hash, |&number| self.sites[number as usize] == site)
+            .copied()
     }
 
     /// Forgets a site: its open visits end without rows, and later hits count as those of a new
     /// site. Its visitors stay known until the day ends, so they are not counted a second time.
     pub(super) fn forget_site(&mut self, site: SiteId) {
-        if let Some(number) = self.site_numbers.remove(&site) {
+        let (sites, hash) = (&self.sites, self.site_hash_state.hash_one(site));
+        let known = self
+            .site_numbers
+            .find_entry(hash, |&number| sites[number as usize] == site);
+        if let Ok(entry) = known {
+            let (number, _) = entry.remove();
             self.sites[number as usize] = FORGOTTEN_SITE;
         }
     }
 
     /// Visitors of a site who did something in the last five minutes.
     pub(super) fn live_visitors(&self, site: SiteId, now: Millis) -> u32 {
-        self.site_numbers
-            .get(&site)
-            .map_or(0, |number| self.visits.live_visitors(*number, now))
+        self.site_number(site)
+            .map_or(0, |number| self.visits.live_visitors(number, now))
     }
 
     /// What a view of a page would add.
@@ -115,7 +135,7 @@ impl DayState {
         let Some(visitor) = &event.visitor else {
             return VisitEstimate::default();
         };
-        let site = self.site_numbers.get(&event.site).copied();
+        let site = self.site_number(event.site);
         let scope = |site| TextScope::for_items(site, Subject::Page);
         let item = site.and_then(|site| {
             self.texts
@@ -313,5 +333,77 @@ mod tests {
         books.close_day(0);
         assert_eq!(books.get_or_open(&day(2), &caps).0, 0);
         assert_eq!(books.day_slots().len(), 2);
+    }
+
+    /// A platform of many small sites: each has one visitor of one page, by one source.
+    #[test]
+    fn a_site_and_a_visitor_cost_so_many_bytes() {
+        const SITES: u32 = 100_000;
+        let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let caps = AggregatorLimits {
+            sites: 1 << 20,
+            visitors: 1 << 20,
+            visitor_items: 1 << 22,
+            texts: 1 << 22,
+            text_bytes: 1 << 30,
+            ..AggregatorLimits::from_config(&config)
+        };
+        let span = Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, 0));
+        let mut day = DayState::new(span, &caps, &DayBudgets::new(&caps));
+        for number in 0..SITES {
+            let site = day
+                .assign_site_number(SiteId::from_key(&number.to_string()))
+                .unwrap();
+            let mut intern = |scope, text: &str| day.texts.intern(scope, text, 50);
+            let path = format!("/u/creator-{number}");
+            let item = intern(TextScope::for_items(site, Subject::Page), &path);
+            for dimension in [
+                crate::event::Dimension::Source,
+                crate::event::Dimension::Campaign,
+            ] {
+                intern(TextScope::for_attribute_values(site, dimension), "(direct)");
+            }
+
+            let spread = xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
+            let network = (spread >> 64) as u64;
+            let visitor = crate::pseudonym::Visitor::for_tests(spread, network, Some(network));
+            let hit = crate::visits::VisitHit {
+                visitor: &visitor,
+                site,
+                at: 0,
+                kind: crate::event::HitKind::View,
+                interactive: false,
+                without_cookie: None,
+                item,
+            };
+            let values = || crate::visits::VisitValues {
+                source: 1,
+                country: 2,
+                campaign: 3,
+            };
+            day.visits.record_hit(&hit, values);
+        }
+
+        let [visitors, items, live] = day.visits.heap_bytes();
+        let numbers =
+            day.site_numbers.allocation_size() + day.sites.capacity() * size_of::<SiteId>();
+        let texts = day.texts.heap_bytes();
+        let each = |bytes: usize| bytes / SITES as usize;
+        println!(
+            "bytes_per_visitor={} bytes_per_visitor_item={} bytes_per_site={} (numbers {}, live {}, \
+             texts {})",
+            each(visitors),
+            each(items),
+            each(numbers + live + texts),
+            each(numbers),
+            each(live),
+            each(texts),
+        );
+        assert!(each(visitors) < 110, "{}", each(visitors));
+        assert!(
+            each(numbers + live + texts) < 330,
+            "{}",
+            each(numbers + live + texts)
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::quality::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 use crate::budget::BudgetShare;
 use crate::calendar::Day;
@@ -67,6 +67,25 @@ pub(super) enum SegmentPart {
 
 const TEXTS_PER_CHUNK: usize = 1024;
 
+/// The number of texts of a scope, in 12 bytes: the scope's number is in two halves.
+struct ScopeCount {
+    scope: [u32; 2],
+    texts: u32,
+}
+
+impl ScopeCount {
+    fn new(TextScope(scope): TextScope) -> ScopeCount {
+        ScopeCount {
+            scope: [(scope >> 32) as u32, scope as u32],
+            texts: 0,
+        }
+    }
+
+    fn scope(&self) -> TextScope {
+        TextScope(u64::from(self.scope[0]) << 32 | u64::from(self.scope[1]))
+    }
+}
+
 struct InternedText {
     scope: TextScope,
     text: Box<str>,
@@ -79,7 +98,7 @@ pub(super) struct StringInterner {
     /// In chunks, so that nothing moves when the table grows.
     texts: Vec<Vec<InternedText>>,
     len: usize,
-    per_scope: HashMap<TextScope, u32, RandomState>,
+    per_scope: HashTable<ScopeCount>,
     /// Seeded per process, because clients choose the paths.
     hash_state: RandomState,
     text_budget: BudgetShare,
@@ -94,7 +113,7 @@ impl StringInterner {
             index: HashTable::new(),
             texts: Vec::new(),
             len: 0,
-            per_scope: HashMap::with_hasher(RandomState::default()),
+            per_scope: HashTable::new(),
             hash_state: RandomState::default(),
             text_budget: room,
             byte_budget: byte_room,
@@ -115,20 +134,41 @@ impl StringInterner {
         if text == OTHER_VALUE {
             return self.insert_text(scope, text);
         }
-        let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0);
+        let in_scope = self.count_of_scope(scope);
         if in_scope as usize >= cap || !self.try_reserve(text.len()) {
             self.overflow_count += 1;
             return self.intern(scope, OTHER_VALUE, cap);
         }
-        self.per_scope.insert(scope, in_scope + 1);
+        self.count_text(scope);
         self.insert_text(scope, text)
+    }
+
+    /// The number of texts that the scope has.
+    fn count_of_scope(&self, scope: TextScope) -> u32 {
+        let hash = self.hash_state.hash_one(scope);
+        self.per_scope
+            .find(hash, |known| known.scope() == scope)
+            .map_or(0, |known| known.texts)
+    }
+
+    fn count_text(&mut self, scope: TextScope) {
+        let state = &self.hash_state;
+        let entry = self.per_scope.entry(
+            state.hash_one(scope),
+            |known| known.scope() == scope,
+            |known| state.hash_one(known.scope()),
+        );
+        entry
+            .or_insert_with(|| ScopeCount::new(scope))
+            .get_mut()
+            .texts += 1;
     }
 
     /// The id that [`StringInterner::intern`] would return; `None` for a new text within the
     /// limits.
     pub(super) fn estimate_id(&self, scope: TextScope, text: &str, cap: usize) -> Option<u32> {
         let known = self.find_text(scope, text);
-        let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0) as usize;
+        let in_scope = self.count_of_scope(scope) as usize;
         let is_full = in_scope >= cap
             || !self.byte_budget.has_capacity(allocated_bytes(text.len()))
             || !self.text_budget.has_capacity(1);
@@ -168,6 +208,21 @@ impl StringInterner {
                 hash_text(state, known.scope, &known.text)
             });
         id
+    }
+
+    /// The memory of the texts and their tables, without what the allocator adds.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        let texts: usize = self
+            .texts
+            .iter()
+            .flatten()
+            .map(|text| text.text.len())
+            .sum();
+        texts
+            + self.texts.len() * TEXTS_PER_CHUNK * size_of::<InternedText>()
+            + self.index.allocation_size()
+            + self.per_scope.allocation_size()
     }
 
     fn get(&self, id: u32) -> &InternedText {

@@ -23,7 +23,7 @@ const QUEUED_HIT_BYTES: u64 = 2 * 1200;
 /// with totals and attributes.
 const SEGMENT_COPIES: u64 = 4;
 /// A site's entry in its day, its number of live visitors, its name until the store has it.
-const SITE_BYTES: u64 = 2 * 16 + 2 * 36 + 96;
+const SITE_BYTES: u64 = 2 * 16 + 36 + 96;
 /// A visitor's state, and the entry of its visit in the timing wheel.
 const VISITOR_BYTES: u64 = 48 + 8;
 /// Overhead of a text: its entry, its slots in the index and in its scope's count, the allocator's
@@ -158,8 +158,8 @@ impl MemoryBudget {
                 .map(|bytes| table_bytes(entries, *bytes))
                 .sum::<u64>()
         };
-        let visitors = caps.visitors as u64 * VISITOR_BYTES + tables(caps.visitors, &[4, 8, 8, 16]);
-        let sites = caps.sites as u64 * SITE_BYTES + tables(caps.sites, &[32, 16, 32]);
+        let visitors = caps.visitors as u64 * VISITOR_BYTES + tables(caps.visitors, &[4, 8, 8, 12]);
+        let sites = caps.sites as u64 * SITE_BYTES + tables(caps.sites, &[4, 16, 32]);
         let texts = (caps.texts as u64)
             .saturating_mul(1 << 20)
             .min(caps.text_bytes as u64);

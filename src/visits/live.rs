@@ -12,24 +12,26 @@ struct MinuteRing {
     newest: u32,
 }
 
-/// By the site's number within its day.
+const SITES_PER_CHUNK: usize = 256;
+
+/// By the site's number within its day. In chunks, so that nothing is copied when it grows.
 #[derive(Default)]
-pub(super) struct LiveVisitors(Vec<MinuteRing>);
+pub(super) struct LiveVisitors(Vec<Box<[MinuteRing; SITES_PER_CHUNK]>>);
 
 impl LiveVisitors {
     /// Records a hit of a visitor. `before` is the minute of their last hit, if they had one today.
     pub(super) fn record_hit(&mut self, site: u32, before: Option<u32>, minute: u32) {
         let place = site as usize;
-        if self.0.len() <= place {
-            self.0.resize(
-                place + 1,
-                MinuteRing {
-                    minutes: [0; RING_MINUTES],
-                    newest: 0,
-                },
-            );
+        let chunk = place / SITES_PER_CHUNK;
+        if self.0.len() <= chunk {
+            const EMPTY: MinuteRing = MinuteRing {
+                minutes: [0; RING_MINUTES],
+                newest: 0,
+            };
+            self.0
+                .resize_with(chunk + 1, || Box::new([EMPTY; SITES_PER_CHUNK]));
         }
-        let ring = &mut self.0[place];
+        let ring = &mut self.0[chunk][place % SITES_PER_CHUNK];
         ring.advance_to(minute);
         if let Some(before) = before
             && ring.newest - before.min(ring.newest) < RING_MINUTES as u32
@@ -41,10 +43,18 @@ impl LiveVisitors {
         ring.minutes[ring.newest as usize % RING_MINUTES] += 1;
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<usize>()
+            + self.0.len() * SITES_PER_CHUNK * size_of::<MinuteRing>()
+    }
+
     pub(super) fn live_count(&self, site: u32, minute: u32) -> u32 {
-        let Some(ring) = self.0.get(site as usize) else {
+        let place = site as usize;
+        let Some(chunk) = self.0.get(place / SITES_PER_CHUNK) else {
             return 0;
         };
+        let ring = &chunk[place % SITES_PER_CHUNK];
         let recent = (0..LIVE_MINUTES).filter_map(|ago| minute.checked_sub(ago));
         let held = recent.filter(|at| *at <= ring.newest && ring.newest - at < RING_MINUTES as u32);
         held.map(|at| ring.minutes[at as usize % RING_MINUTES])

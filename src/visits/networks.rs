@@ -52,51 +52,61 @@ fn insert_mark(known: &mut HashTable<MembershipHash>, mark: MembershipHash) -> b
     new
 }
 
-/// The number of visitors of each grant on a site today.
+/// The number of visitors of each grant on a site today. Most grants have one: of those only the
+/// hash is kept.
 pub(super) struct GrantCounters {
-    visitors: HashTable<(MembershipHash, u32)>,
+    seen: HashTable<MembershipHash>,
+    /// Grants with more than one visitor, and how many.
+    several: HashTable<(MembershipHash, u32)>,
     max_visitors: u32,
 }
 
 impl GrantCounters {
     pub(super) fn new(most: u32) -> GrantCounters {
         GrantCounters {
-            visitors: HashTable::new(),
+            seen: HashTable::new(),
+            several: HashTable::new(),
             max_visitors: most,
         }
     }
 
     /// Whether the grant may have one more visitor.
     pub(super) fn can_admit(&self, grant: MembershipHash) -> bool {
-        let known = self
-            .visitors
-            .find(grant.table_hash(), |(known, _)| *known == grant);
-        known.is_none_or(|(_, visitors)| *visitors < self.max_visitors)
+        let visitors = self.visitor_count(grant);
+        visitors == 0 || visitors < self.max_visitors
     }
 
     /// Counts a new visitor of the grant; `false` if its limit is reached.
     pub(super) fn admit_visitor(&mut self, grant: MembershipHash) -> bool {
-        match self
-            .visitors
-            .find_mut(grant.table_hash(), |(known, _)| *known == grant)
-        {
+        if insert_mark(&mut self.seen, grant) {
+            return true;
+        }
+        let hash = grant.table_hash();
+        match self.several.find_mut(hash, |(known, _)| *known == grant) {
             Some((_, visitors)) => {
                 let admitted = *visitors < self.max_visitors;
                 *visitors += u32::from(admitted);
                 admitted
             }
-            None => {
-                self.visitors
-                    .insert_unique(grant.table_hash(), (grant, 1), |(known, _)| {
-                        known.table_hash()
-                    });
+            None if self.max_visitors > 1 => {
+                self.several
+                    .insert_unique(hash, (grant, 2), |(known, _)| known.table_hash());
                 true
             }
+            None => false,
+        }
+    }
+
+    fn visitor_count(&self, grant: MembershipHash) -> u32 {
+        let hash = grant.table_hash();
+        match self.several.find(hash, |(known, _)| *known == grant) {
+            Some((_, visitors)) => *visitors,
+            None => u32::from(self.seen.find(hash, |known| *known == grant).is_some()),
         }
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.visitors.allocation_size()
+        self.seen.allocation_size() + self.several.allocation_size()
     }
 }

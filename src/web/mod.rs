@@ -158,10 +158,10 @@ impl AppState {
         ReportLimits {
             k: self.report_k,
             keep_days: keep_days(&directory.retention_policy()),
+            hourly_days: self.retention.limits().hourly_days,
             plausible_today: directory.plausible_today(),
         }
     }
-            hourly_days: self.retention.limits().hourly_days,
 
     /// Counts the held clicks that are due at `now`.
     pub fn release_clicks(&self, now: Millis) {

@@ -254,22 +254,7 @@ fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_220_megabytes
             (n % 500) as u32,
         );
     }
-    let slab: usize = visits
-        .slab
-        .iter()
-        .map(|chunk| chunk.capacity() * size_of::<VisitorState>())
-        .sum();
-    let wheel: usize = visits
-        .expiry_wheel
-        .iter()
-        .map(|minute| minute.capacity() * 4)
-        .sum();
-    let known = visits.networks.bytes() + visits.grants.bytes();
-    let bytes = slab
-        + wheel
-        + known
-        + visits.index.allocation_size()
-        + visits.item_visits.allocation_size();
+    let bytes: usize = visits.heap_bytes().iter().sum();
     assert_eq!(visits.visitor_count(), 1_000_000);
     assert!(bytes < 220_000_000, "{bytes} bytes");
 }
