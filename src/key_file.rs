@@ -2,13 +2,16 @@
 //! skipped.
 
 /// Why a file of keys is rejected. Names the line but never quotes it, because it holds a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyFileError {
     /// The line with this number, counted from 1, is malformed.
+    #[error("line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a key")]
     MalformedLine(usize),
     /// The line with this number, counted from 1, repeats the id of an earlier one.
+    #[error("line {0} has the id of a line before it")]
     DuplicateId(usize),
     /// The file has no keys.
+    #[error("it holds no key")]
     NoKeys,
 }
 

@@ -46,14 +46,14 @@ use crate::web as pages;
 use crate::web::AuthState;
 use crate::web::consent::ConsentService;
 use consent_service::{SharedParts, build_consent_service};
-use grant_key_file::GrantKeyFile;
+use key_files::{CookieKeyFile, GrantKeyFile};
 use listener::ConnectionLimits;
 use maintenance::{ReloadableFiles, run_maintenance};
 use signals::{OtherSignals, SIGTERM, StopSignals};
 
 mod config_check;
 mod consent_service;
-mod grant_key_file;
+mod key_files;
 mod listener;
 mod mail_service;
 mod maintenance;
@@ -61,7 +61,7 @@ mod signals;
 mod systemd;
 
 pub use config_check::check_config;
-pub use grant_key_file::demo_grant_signer;
+pub use key_files::demo_grant_signer;
 pub use mail_service::{build_link_signer, open_signed_values};
 
 /// Runs the collector until a signal or a failure.
@@ -84,6 +84,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         rates,
         enricher,
         grant_keys,
+        cookie_keys,
         registry,
         stop,
     } = build_parts(&config, room, progress)?;
@@ -100,6 +101,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     let files = ReloadableFiles {
         enricher,
         grant_keys,
+        cookie_keys,
         terms: Arc::clone(&consent_service.consent_policy),
     };
     // Before the port is open, so that from the first hit on a signal causes an orderly stop.
@@ -274,6 +276,7 @@ struct CollectorParts {
     rates: Arc<RateLimiters>,
     enricher: Arc<Enricher>,
     grant_keys: Arc<GrantKeyFile>,
+    cookie_keys: Arc<CookieKeyFile>,
     registry: Arc<Registry>,
     /// Makes open event streams end.
     stop: watch::Sender<bool>,
@@ -421,11 +424,15 @@ fn build_parts(
         journal.clone(),
     ));
 
+    let cookie_keys = Arc::new(CookieKeyFile::from_config(config));
+    registry
+        .read_sign_outs(today_utc(&clock), config.store.url.is_empty())
+        .context("the sign-outs of former runs cannot be read")?;
     let site = web::Data::new(pages::AppState {
         clock,
         registry: Arc::clone(&registry),
         mail: desk,
-        auth: AuthState::new(config, Arc::clone(&rates))
+        auth: AuthState::new(config, cookie_keys.open()?, Arc::clone(&rates))
             .context("platform.token_key: not a key of platform.token_algorithm")?,
         report_k: config.report.k,
         backup_dir: config.backup.dir.clone(),
@@ -473,6 +480,7 @@ fn build_parts(
         rates,
         enricher,
         grant_keys,
+        cookie_keys,
         registry,
         stop,
     })

@@ -34,19 +34,14 @@ pub type KeyTexts = BTreeMap<String, Zeroizing<String>>;
 
 /// Where the keys of a configuration are, by role. Some need not exist.
 pub fn key_paths(config: &Config) -> BTreeMap<&'static str, PathBuf> {
-    let or_own = |named: &str, own: &str| match named.is_empty() {
-        true => config.ledger.dir.join(own),
-        false => PathBuf::from(named),
+    let ledger_key = match &*config.ledger.key_file {
+        "" => config.ledger.dir.join("key.pem"),
+        named => PathBuf::from(named),
     };
     BTreeMap::from([
-        (
-            "consent.key_file",
-            or_own(&config.consent.key_file, "consent.keys"),
-        ),
-        (
-            "ledger.key_file",
-            or_own(&config.ledger.key_file, "key.pem"),
-        ),
+        ("access.key_file", config.cookie_key_path()),
+        ("consent.key_file", config.grant_key_path()),
+        ("ledger.key_file", ledger_key),
         ("mail.key_file", config.mail.key_file.clone()),
     ])
 }

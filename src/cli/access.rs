@@ -1,4 +1,4 @@
-//! `footfall access …`: helps to set up the password login.
+//! `footfall access …`: helps to set up the password login and the keys of sessions.
 
 use std::io::{IsTerminal, stdin};
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
+use super::key_id::parse_key_id;
 use super::out::print_or_exit;
 use super::report_usage_error;
 use crate::access;
@@ -14,17 +15,27 @@ use crate::config::Secret;
 
 const MIN_PASSWORD_CHARS: usize = 12;
 
-/// Commands about the operator's login.
+/// Commands about the operator's login and sessions.
 #[derive(Subcommand)]
 pub enum AccessSubcommand {
     /// Read a password from standard input and print the value for access.password_hash.
     HashPassword,
+    /// Print a line with a new key for access.key_file. The first line of the file encrypts
+    /// sessions; the others only decrypt.
+    NewKey {
+        /// The id of the key.
+        #[arg(value_name = "ID", value_parser = parse_key_id)]
+        id: String,
+    },
 }
 
 impl AccessSubcommand {
     /// Runs the command. Exit code 2 if the password is rejected or standard input cannot be read.
     pub fn run(self) -> ExitCode {
-        let AccessSubcommand::HashPassword = self;
+        if let AccessSubcommand::NewKey { id } = self {
+            print!("{}", access::CookieKeys::generate_line(&id).expose_secret());
+            return ExitCode::SUCCESS;
+        }
         match read_password() {
             Ok(password) => {
                 print_or_exit!("{}", access::hash_password(&password));

@@ -60,7 +60,7 @@ enum CliCommand {
     /// Move all tables from the embedded engine to a ClickHouse server, or back, while the collector
     /// runs or without it.
     Migrate(migrate::MigrateArgs),
-    /// Set up the operator's login.
+    /// Set up the operator's login and the keys of sessions.
     #[command(subcommand)]
     Access(access::AccessSubcommand),
     /// Print what is over its retention limit.

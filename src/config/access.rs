@@ -26,9 +26,10 @@ pub struct AccessConfig {
     /// A session ends after this many seconds in any case.
     #[garde(range(min = 300, max = 604_800))]
     pub absolute_timeout_secs: u32,
-    /// Maximum number of sessions at a time.
-    #[garde(range(min = 1))]
-    pub sessions: usize,
+    /// File of the keys that encrypt sessions and unlocked share links, made at the first start if
+    /// missing; empty for `access.keys` in the ledger's folder.
+    #[garde(skip)]
+    pub key_file: String,
     /// Whether a handover token with `role: "operator"` opens an operator's session.
     #[garde(skip)]
     pub handover_operator: bool,

@@ -28,6 +28,8 @@ mod server;
 mod site_rules;
 mod storage;
 
+use std::path::PathBuf;
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +160,26 @@ pub struct Config {
     /// What the platform itself stores in browsers, for the consent prompt.
     #[garde(dive)]
     pub register: Vec<RegisterRule>,
+}
+
+impl Config {
+    /// The file of the keys that sign grants.
+    pub fn grant_key_path(&self) -> PathBuf {
+        self.named_or_own(&self.consent.key_file, "consent.keys")
+    }
+
+    /// The file of the keys that encrypt sessions and unlocked share links.
+    pub fn cookie_key_path(&self) -> PathBuf {
+        self.named_or_own(&self.access.key_file, "access.keys")
+    }
+
+    /// The file that is named, or else this one in the ledger's folder.
+    fn named_or_own(&self, named: &str, own: &str) -> PathBuf {
+        match named {
+            "" => self.ledger.dir.join(own),
+            named => PathBuf::from(named),
+        }
+    }
 }
 
 /// `[report]`: thresholds of what reports may show, and the operator's token.

@@ -190,6 +190,7 @@ impl Registry {
             self.write_audit_queue(&store).await;
             self.write_opened_messages(&store).await;
             self.sync_withdrawals(&store).await;
+            self.sync_sign_outs(&store).await;
         }
     }
 

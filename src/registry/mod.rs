@@ -4,19 +4,20 @@
 //! It is kept in the store, shared by all collectors of a database. Each collector reads it into
 //! memory at its start and polls for changes every few seconds. A copy is kept in the journal's
 //! folder, so that hits of a registered site count from the start, even without the store.
-//! Withdrawals of consent are shared the same way.
+//! Withdrawals of consent and sign-outs are shared the same way.
 //!
 //! A change costs the same among a million sites as among a hundred: it is one row in the store,
 //! one line in the copy, and a few nodes of the maps in memory.
 
 mod changes;
+mod digests;
 mod erasure;
 mod keys;
 mod messages;
+mod sign_outs;
 mod snapshot;
 mod validation;
 mod voids;
-mod withdrawals;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ use crate::outage::Outage;
 use crate::sites::SiteDirectory;
 use crate::store::{Store, StoreError};
 use changes::EntriesState;
+use digests::DigestDays;
+use sign_outs::SignOuts;
+
+pub use sign_outs::SignOutReach;
 
 /// Polling interval until the store is reached for the first time.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -59,8 +64,8 @@ pub struct Registry {
     /// Locked while audit entries and opened messages are written.
     write_lock: Mutex<()>,
     withdrawn: Arc<WithdrawnGrants>,
-    /// State of the withdrawals read last. Locked while they are read or written.
-    withdrawal_days: Mutex<Option<withdrawals::WithdrawalDays>>,
+    withdrawal_days: DigestDays,
+    sign_outs: SignOuts,
     /// Outage of everything that is polled or written in the background.
     outage: Outage,
 }
@@ -87,7 +92,8 @@ impl Registry {
             templates,
             write_lock: Mutex::default(),
             withdrawn,
-            withdrawal_days: Mutex::default(),
+            withdrawal_days: DigestDays::default(),
+            sign_outs: SignOuts::in_folder(dir),
             outage: Outage::default(),
         }
     }
@@ -118,6 +124,12 @@ impl Registry {
                     }
                     continue;
                 }
+                () = self.sign_outs.sessions.wait_for_unsent() => {
+                    if let Some(store) = self.store.load_full() {
+                        self.sync_sign_outs(&store).await;
+                    }
+                    continue;
+                }
             }
             let Some(store) = self.store.load_full() else {
                 // Without the store's first read, tokens and share links are not accepted.
@@ -125,6 +137,7 @@ impl Registry {
                 continue;
             };
             self.sync_withdrawals(&store).await;
+            self.sync_sign_outs(&store).await;
             self.write_site_names(&store).await;
             self.write_audit_queue(&store).await;
             self.write_opened_messages(&store).await;

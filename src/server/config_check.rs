@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::consent_service::read_text_files;
-use super::grant_key_file::GrantKeyFile;
+use super::key_files::{CookieKeyFile, GrantKeyFile};
 use super::mail_service;
 use crate::config::{Config, LoadedConfig};
 use crate::consent::texts::TextCatalog;
@@ -61,6 +61,10 @@ fn check_signing_keys(config: &Config) -> Vec<CheckFailure> {
 
     if let Err(error) = GrantKeyFile::from_config(config).check_readable() {
         refused.push(("consent.key_file", format!("{error:#}")));
+    }
+
+    if let Err(error) = CookieKeyFile::from_config(config).check_readable() {
+        refused.push(("access.key_file", format!("{error:#}")));
     }
 
     if let Err(error) = ledger::check_key(&config.ledger.dir, &config.ledger.key_file) {

@@ -16,7 +16,7 @@ use crate::ledger::{self, Ledger, LedgerOptions, ProgressCallback, PromptDigests
 use crate::registry::Registry;
 use crate::web::consent::{BANNER_SCRIPT, BiGate, ConsentService};
 
-use super::grant_key_file::GrantKeyFile;
+use super::key_files::GrantKeyFile;
 
 /// The parts that the consent service shares with others.
 pub(super) struct SharedParts {

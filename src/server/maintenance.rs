@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::web;
 
-use super::grant_key_file::GrantKeyFile;
+use super::key_files::{CookieKeyFile, GrantKeyFile};
 use super::signals::OtherSignals;
 use crate::consent::ConsentPolicy;
 use crate::enrich::Enricher;
@@ -28,15 +28,15 @@ pub(super) async fn run_maintenance(
             _ = tidy.tick() => {
                 site.clock.check_system_clock();
                 rates.evict_expired();
-                site.auth.evict_expired(site.clock.now());
+                site.registry.evict_sign_outs(super::today_utc(&site.clock));
             }
             _ = release.tick() => site.release_clicks(site.clock.now()),
             _ = reload.tick() => {
                 reload_changed_files(&site, &files);
             }
             () = signals.wait_for_hangup() => {
-                let [grant_keys, countries, mail_lists, datacenter_networks] = reload_changed_files(&site, &files);
-                tracing::info!(grant_keys, countries, mail_lists, datacenter_networks, "SIGHUP: files were looked at; the configuration itself needs a restart");
+                let [grant_keys, cookie_keys, countries, mail_lists, datacenter_networks] = reload_changed_files(&site, &files);
+                tracing::info!(grant_keys, cookie_keys, countries, mail_lists, datacenter_networks, "SIGHUP: files were looked at; the configuration itself needs a restart");
             }
         }
     }
@@ -46,6 +46,7 @@ pub(super) async fn run_maintenance(
 pub(super) struct ReloadableFiles {
     pub(super) enricher: Arc<Enricher>,
     pub(super) grant_keys: Arc<GrantKeyFile>,
+    pub(super) cookie_keys: Arc<CookieKeyFile>,
     pub(super) terms: Arc<ConsentPolicy>,
 }
 
@@ -54,9 +55,9 @@ const STATUS_UNCHANGED: &str = "unchanged";
 const STATUS_UNREADABLE: &str = "unreadable, the former ones stay in use";
 const STATUS_UNUSED: &str = "not used";
 
-/// Reloads files that changed: keys that sign grants, the country database, the mail client lists,
-/// the networks of data centres. Returns the outcome of each, in this order.
-fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'static str; 4] {
+/// Reloads files that changed: keys that sign grants, keys of sessions, the country database, the
+/// mail client lists, the networks of data centres. Returns the outcome of each, in this order.
+fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'static str; 5] {
     let grant_keys = match files.grant_keys.reload_if_changed() {
         Ok(Some(keys)) => {
             files.terms.replace_keys(keys);
@@ -69,6 +70,23 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
             tracing::warn!(
                 error,
                 "the keys that sign grants could not be reloaded; the old ones stay in use"
+            );
+            STATUS_UNREADABLE
+        }
+    };
+
+    let cookie_keys = match files.cookie_keys.reload_if_changed() {
+        Ok(Some(keys)) => {
+            site.auth.replace_cookie_keys(keys);
+            tracing::info!("reloaded the keys that encrypt sessions");
+            STATUS_RELOADED
+        }
+        Ok(None) => STATUS_UNCHANGED,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::warn!(
+                error,
+                "the keys that encrypt sessions could not be reloaded; the old ones stay in use"
             );
             STATUS_UNREADABLE
         }
@@ -119,5 +137,11 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
             STATUS_UNREADABLE
         }
     };
-    [grant_keys, countries, mail_lists, datacenter_networks]
+    [
+        grant_keys,
+        cookie_keys,
+        countries,
+        mail_lists,
+        datacenter_networks,
+    ]
 }

@@ -23,7 +23,7 @@ const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Tables that change while counts are held back: what people register, and what is recorded of
 /// them. They are small.
-const REGISTRY_TABLES: [&str; 11] = [
+const REGISTRY_TABLES: [&str; 12] = [
     "aliases",
     "audit",
     "coin_keys",
@@ -32,6 +32,7 @@ const REGISTRY_TABLES: [&str; 11] = [
     "money_voids",
     "names",
     "shares",
+    "sign_outs",
     "sites",
     "tokens",
     "withdrawals",

@@ -132,6 +132,7 @@ mod tests {
             "tokens",
             "shares",
             "withdrawals",
+            "sign_outs",
             "messages",
         ] {
             assert!(!sql.contains(&format!("footfall.{table}")), "{table}");

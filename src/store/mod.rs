@@ -9,6 +9,7 @@ mod ageing;
 pub mod archive;
 mod bi;
 mod client;
+mod digests;
 pub mod engine;
 mod erasure;
 mod error;
@@ -30,7 +31,6 @@ pub mod tls;
 pub mod transfer;
 mod transfer_state;
 mod voids;
-mod withdrawals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ use bytes::Bytes;
 pub use access::{AUDIT_RETENTION_DAYS, AuditRow};
 pub use ageing::{AgeingMonth, AgeingOutcome};
 pub use bi::BiReach;
+pub use digests::{DigestDaySummary, DigestTable, WITHDRAWAL_RETENTION_DAYS};
 pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits, close_engines};
 pub use erasure::ErasedSite;
 pub use error::StoreError;
@@ -57,7 +58,6 @@ pub use site_reader::{
 };
 pub use transfer_state::TransferState;
 pub use voids::{VoidRequest, VoidRow};
-pub use withdrawals::{WITHDRAWAL_RETENTION_DAYS, WithdrawalDaySummary};
 
 use crate::aggregate::SegmentSums;
 use crate::event::SiteId;

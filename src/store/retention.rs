@@ -243,7 +243,7 @@ pub(super) fn kept_condition(policy: &RetentionPolicy, today: Day) -> String {
 
 impl Store {
     /// Deletes what has expired on `today`: counts over their site's limit, and messages,
-    /// withdrawals, publications, voids and share links past their time. Safe to repeat at any
+    /// withdrawals, sign-outs, publications, voids and share links past their time. Safe to repeat at any
     /// time, also from several collectors at once.
     ///
     /// # Errors
@@ -264,7 +264,7 @@ impl Store {
         let today = today.min(latest);
 
         self.delete_expired_messages(today).await?;
-        self.delete_expired_withdrawals(today).await?;
+        self.delete_expired_digests(today).await?;
         self.delete_old_publications(today).await?;
         self.delete_expired_shares(today, policy).await?;
 

@@ -34,7 +34,7 @@ enum MigrationStep {
 }
 
 /// All migrations, numbered from 1 without gaps.
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 16] = [
     Migration {
         number: 1,
         name: "counts",
@@ -123,6 +123,12 @@ const MIGRATIONS: [Migration; 15] = [
         number: 15,
         name: "activity months",
         sql: include_str!("schema/0015_activity_months.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 16,
+        name: "sign-outs",
+        sql: include_str!("schema/0016_sign_outs.sql"),
         step: MigrationStep::Sql,
     },
 ];

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, ORIGIN};
+use actix_web::{HttpMessage, HttpRequest};
 
 use super::AppState;
 use super::passwords::PasswordChecker;
 use super::streams::StreamHolder;
 use crate::access::{
-    AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal,
-    SessionId, SessionTable, UsedTokens,
+    AuditAction, AuditEntry, CookieKeys, CookieSessions, CredentialIndex, DenialReason,
+    PasswordLogin, Principal, Session, UsedTokens,
 };
-use crate::calendar::{Millis, TimeSpan};
 use crate::config::{Config, Secret};
 use crate::event::{Problem, ProblemCode};
 use crate::http::{
@@ -37,40 +36,43 @@ pub struct AuthState {
     pub(super) origins: OriginResolver,
     pub(super) rate_limiters: Arc<RateLimiters>,
     pub(super) token_attempts: TokenAttemptLimiter,
-    pub(super) sessions: SessionTable,
+    pub(super) sessions: CookieSessions,
     pub(super) passwords: PasswordChecker,
     pub(super) login: Option<Arc<PasswordLogin>>,
     pub(super) platform_tokens: PlatformTokenVerifier,
     pub(super) used_tokens: UsedTokens,
     pub(super) allows_operator_handover: bool,
     pub(super) share_k: u32,
-    pub(super) cookie_signer: CookieSigner,
-    pub(super) unlock_period: TimeSpan,
 }
+
+/// The value of a session's cookie that the response sets. Lives as long as the request.
+pub(super) struct RenewedCookie(pub(super) String);
 
 /// A principal, and the session of the request, if any.
 struct CallerIdentity {
     principal: Principal,
-    session: Option<SessionId>,
+    session: Option<Session>,
 }
 
 /// The credential that a request carried. Outlives the request.
 pub(super) enum RequestCredential {
     Token(Secret),
-    Session(SessionId),
+    Session(Session),
     /// No credential: the operator, if the request comes from this machine and no more is required;
     /// otherwise nothing is permitted.
     Absent(Principal),
 }
 
 impl AuthState {
-    /// Reads keys and limits from the configuration.
+    /// Reads keys and limits from the configuration. `cookie_keys` encrypt sessions and unlocked
+    /// share links.
     ///
     /// # Errors
     ///
     /// `platform.token_key` is not a key of `platform.token_algorithm`.
     pub fn new(
         config: &Config,
+        cookie_keys: CookieKeys,
         rates: Arc<RateLimiters>,
     ) -> Result<AuthState, jsonwebtoken::errors::Error> {
         let access = &config.access;
@@ -79,31 +81,19 @@ impl AuthState {
             origins: OriginResolver::new(TrustedProxies::new(&config.proxy.trusted)),
             rate_limiters: rates,
             token_attempts: TokenAttemptLimiter::new(&config.limits),
-            sessions: SessionTable::new(
-                TimeSpan::from_secs(access.idle_timeout_secs),
-                TimeSpan::from_secs(access.absolute_timeout_secs),
-                access.sessions,
-            ),
+            sessions: CookieSessions::new(config, cookie_keys),
             passwords: PasswordChecker::default(),
             login: PasswordLogin::new(access).map(Arc::new),
             platform_tokens: PlatformTokenVerifier::new(&config.platform)?,
             used_tokens: UsedTokens::new(MAX_USED_TOKENS),
             allows_operator_handover: access.handover_operator,
             share_k: config.report.share_k.max(config.report.k),
-            cookie_signer: CookieSigner::default(),
-            unlock_period: TimeSpan::from_secs(access.absolute_timeout_secs),
         })
     }
 
-    /// Removes expired sessions.
-    pub fn evict_expired(&self, now: Millis) {
-        self.sessions.evict_expired(now);
-    }
-
-    pub(super) fn session_id_from_cookie(request: &HttpRequest) -> Option<SessionId> {
-        OriginResolver::parse_cookies(request)
-            .get_all(SESSION_COOKIE)
-            .find_map(SessionId::from_text)
+    /// Uses these keys for cookies from now on.
+    pub fn replace_cookie_keys(&self, keys: CookieKeys) {
+        self.sessions.replace_keys(keys);
     }
 
     /// The key of the request's network in the rate limits.
@@ -159,12 +149,8 @@ impl AppState {
         if let Some(token) = bearer_token(request) {
             return RequestCredential::Token(Secret::new(token.to_owned()));
         }
-        let session = AuthState::session_id_from_cookie(request).filter(|id| {
-            self.auth
-                .sessions
-                .peek_session(id, self.clock.now())
-                .is_some()
-        });
+        // Sign-outs at other collectors are known: the permission was checked before.
+        let session = self.session_from_cookie(request).ok().flatten();
         session.map_or_else(
             || RequestCredential::Absent(self.principal_without_credential(request)),
             RequestCredential::Session,
@@ -179,7 +165,11 @@ impl AppState {
     ) -> bool {
         let who = match shown {
             RequestCredential::Token(token) => self.principal_for_token(token.expose_secret()).ok(),
-            RequestCredential::Session(id) => self.auth.sessions.peek_session(id, self.clock.now()),
+            RequestCredential::Session(session) => {
+                let is_alive = self.auth.sessions.is_alive(session, self.clock.now())
+                    && self.registry.is_signed_out(&session.digest()) == Ok(false);
+                is_alive.then(|| session.principal.clone())
+            }
             RequestCredential::Absent(who) => Some(who.clone()),
         };
         who.is_some_and(|who| {
@@ -192,9 +182,7 @@ impl AppState {
     /// only their networks are limited.
     pub(super) fn stream_holder(&self, shown: &RequestCredential) -> Option<StreamHolder> {
         match shown {
-            RequestCredential::Session(id) => {
-                Some(StreamHolder::Session(self.auth.sessions.session_key(id)))
-            }
+            RequestCredential::Session(session) => Some(StreamHolder::Session(session.digest())),
             RequestCredential::Token(token) => {
                 match self.principal_for_token(token.expose_secret()) {
                     Ok(Principal::Token(token)) => Some(StreamHolder::Token(token.id.clone())),
@@ -215,11 +203,39 @@ impl AppState {
         AuditEntry::new(self.clock.now(), who, act, what)
     }
 
-    /// The session of a request, and its principal.
-    pub(super) fn find_session(&self, request: &HttpRequest) -> Option<(SessionId, Principal)> {
-        let id = AuthState::session_id_from_cookie(request)?;
-        let who = self.auth.sessions.touch_session(&id, self.clock.now())?;
-        Some((id, who))
+    /// The session of a request. Marks it as used now: the response renews its cookie if that is
+    /// due.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` as long as the session may have been signed out at another collector.
+    pub(super) fn find_session(&self, request: &HttpRequest) -> Result<Option<Session>, Problem> {
+        let session = self.session_from_cookie(request)?;
+        if let Some(session) = &session
+            && let Some(renewed) = self.auth.sessions.renew(session, self.clock.now())
+        {
+            let value = self.auth.sessions.cookie_value(&renewed);
+            request.extensions_mut().insert(RenewedCookie(value));
+        }
+        Ok(session)
+    }
+
+    /// The session of a request, without marking it as used. Ended, signed-out and forged ones are
+    /// all the same as none.
+    pub(super) fn session_from_cookie(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<Option<Session>, Problem> {
+        let now = self.clock.now();
+        let cookies = OriginResolver::parse_cookies(request);
+        for cookie in cookies.get_all(SESSION_COOKIE) {
+            if let Some(session) = self.auth.sessions.read_cookie(cookie, now)
+                && !self.registry.is_signed_out(&session.digest())?
+            {
+                return Ok(Some(session));
+            }
+        }
+        Ok(None)
     }
 
     /// The principal of a read-only request.
@@ -243,10 +259,10 @@ impl AppState {
                 })?;
             return without_session(who.unwrap_or(Principal::Anonymous));
         }
-        if let Some((id, who)) = self.find_session(request) {
+        if let Some(session) = self.find_session(request)? {
             return Ok(CallerIdentity {
-                principal: who,
-                session: Some(id),
+                principal: session.principal.clone(),
+                session: Some(session),
             });
         }
         without_session(self.principal_without_credential(request))
@@ -292,15 +308,12 @@ impl AppState {
     }
 
     /// The session that a page of the collector wants to end.
-    pub(super) fn require_own_session(
-        &self,
-        request: &HttpRequest,
-    ) -> Result<(SessionId, Principal), Problem> {
+    pub(super) fn require_own_session(&self, request: &HttpRequest) -> Result<Session, Problem> {
         let caller = self.identify_caller(request)?;
         let own = self.is_csrf_safe(request, &caller);
         match caller.session {
             Some(_) if !own => Err(bad_csrf()),
-            Some(id) => Ok((id, caller.principal)),
+            Some(session) => Ok(session),
             None => Err(Problem::authentication_required()),
         }
     }
@@ -313,14 +326,13 @@ impl AppState {
             return true;
         }
         match (&caller.session, bearer_token(request)) {
-            (Some(id), _) => {
+            (Some(session), _) => {
                 let guess = request
                     .headers()
                     .get(CSRF_HEADER)
                     .and_then(header_text)
                     .unwrap_or("");
-                self.auth.sessions.is_csrf_token(id, guess)
-                    && self.auth.origins.is_same_origin(request)
+                session.is_csrf_token(guess) && self.auth.origins.is_same_origin(request)
             }
             (None, Some(_)) => true,
             (None, None) => !self.auth.is_cross_origin(request),

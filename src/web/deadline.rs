@@ -15,9 +15,11 @@ use actix_web::web;
 
 use super::AppState;
 use super::health::close_while_draining;
+use super::session::renew_session_cookie;
 use crate::event::Problem;
 
-/// Responds 503 after `limits.response_timeout_millis`.
+/// Responds 503 after `limits.response_timeout_millis`. Responses of the API renew the cookie of the
+/// request's session.
 ///
 /// # Errors
 ///
@@ -38,6 +40,7 @@ pub async fn enforce_deadline(
     match tokio::time::timeout(deadline, next.call(request)).await {
         Ok(answer) => answer
             .map(ServiceResponse::map_into_boxed_body)
+            .map(renew_session_cookie)
             .map(close_while_draining),
         // The request was dropped with the handler, so the response is returned as an error.
         Err(_) => Err(problem.into()),

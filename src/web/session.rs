@@ -1,19 +1,24 @@
 //! Sign-in, handover from the platform, and sign-out: `/api/v1/session` and `/handover`.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::AppState;
-use super::access::{AuthState, SESSION_COOKIE, bad_csrf};
+use super::access::{RenewedCookie, SESSION_COOKIE, bad_csrf};
 use super::body::JsonBody;
-use crate::access::{AuditAction, Principal, SessionId, TokenUse};
+use crate::access::{AuditAction, Principal, Session, SignInMethod, TokenUse, TooManySites};
 use crate::config::{Secret, is_site_name};
 use crate::event::{Problem, ProblemCode};
 use crate::http::{HandoverClaims, header_text, read_body};
+use crate::registry::SignOutReach;
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
+const PENDING_SIGN_OUT: &str = "signed out at this collector; the store cannot be reached, and the \
+    other collectors of the database accept the session until it can";
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
@@ -47,8 +52,8 @@ async fn get_session(
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let who = site.request_principal(&request)?;
-    let session = site.find_session(&request);
-    let state = site.session_json(&who, session.as_ref().map(|(id, _)| id));
+    let session = site.find_session(&request)?;
+    let state = site.session_json(&who, session.as_ref());
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(state))
@@ -64,30 +69,57 @@ async fn sign_in(
     }
     site.check_login(&request, login.into_inner()?).await?;
 
-    let id = site.start_session(&request, Principal::Operator, "operator");
+    let session = site
+        .start_session(&request, Principal::Operator, SignInMethod::Password)
+        .await?;
+    let cookie = session_cookie(&site.auth.sessions.cookie_value(&session));
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((SET_COOKIE, session_cookie(&id)))
-        .json(site.session_json(&Principal::Operator, Some(&id))))
+        .insert_header((SET_COOKIE, cookie))
+        .json(site.session_json(&Principal::Operator, Some(&session))))
 }
 
 async fn sign_out(
     request: HttpRequest,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, who) = site.require_own_session(&request)?;
-    site.auth.sessions.end_session(&id);
-    site.registry.enqueue_sign_in(site.audit_entry(
-        &who,
-        AuditAction::SignOut,
-        audit_subject(&who),
-    ));
+    let session = site.require_own_session(&request)?;
+    let reach = site.registry.sign_out(&session).await?;
+    let who = &session.principal;
+    site.registry
+        .enqueue_sign_in(site.audit_entry(who, AuditAction::SignOut, audit_subject(who)));
 
     let gone = format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
-    Ok(HttpResponse::NoContent()
+    let mut response = match reach {
+        SignOutReach::AllCollectors => HttpResponse::NoContent(),
+        SignOutReach::ThisCollector => HttpResponse::Accepted(),
+    };
+    response
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((SET_COOKIE, gone))
-        .finish())
+        .insert_header((SET_COOKIE, gone));
+    Ok(match reach {
+        SignOutReach::AllCollectors => response.finish(),
+        SignOutReach::ThisCollector => response.json(json!({"detail": PENDING_SIGN_OUT})),
+    })
+}
+
+/// Adds the renewed cookie of the request's session, if any. A response that opens or ends a session
+/// has a cookie of its own.
+pub(super) fn renew_session_cookie<B: MessageBody>(
+    mut answer: ServiceResponse<B>,
+) -> ServiceResponse<B> {
+    let renewed = answer.request().extensions_mut().remove::<RenewedCookie>();
+    let has_own = answer.headers().get_all(SET_COOKIE).any(|cookie| {
+        cookie.as_bytes().starts_with(SESSION_COOKIE.as_bytes())
+            && cookie.as_bytes().get(SESSION_COOKIE.len()) == Some(&b'=')
+    });
+    if let Some(RenewedCookie(value)) = renewed
+        && !has_own
+        && let Ok(cookie) = HeaderValue::from_str(&session_cookie(&value))
+    {
+        answer.headers_mut().append(SET_COOKIE, cookie);
+    }
+    answer
 }
 
 /// The platform's page posts a form to this handler from its own site: no cookie is sent, and none
@@ -105,16 +137,17 @@ async fn accept_handover(
         .ok_or_else(invalid_handover)?;
     let who = site.verify_handover(&request, &token)?;
 
-    let first = audit_subject(&who).to_owned();
-    let to = if matches!(who, Principal::Creator(_)) {
-        format!("/?site={first}")
-    } else {
-        "/".to_owned()
+    let to = match &who {
+        Principal::Creator(_) => format!("/?site={}", audit_subject(&who)),
+        _ => "/".to_owned(),
     };
-    let id = site.start_session(&request, who, &first);
+    let session = site
+        .start_session(&request, who, SignInMethod::Handover)
+        .await?;
+    let cookie = session_cookie(&site.auth.sessions.cookie_value(&session));
     Ok(HttpResponse::SeeOther()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((SET_COOKIE, session_cookie(&id)))
+        .insert_header((SET_COOKIE, cookie))
         .insert_header((LOCATION, to))
         .finish())
 }
@@ -143,13 +176,13 @@ fn extract_token(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
 }
 
 impl AppState {
-    fn session_json(&self, who: &Principal, session: Option<&SessionId>) -> Value {
+    fn session_json(&self, who: &Principal, session: Option<&Session>) -> Value {
         let (role, sites) = match who {
             Principal::Operator => (Some("operator"), None),
             Principal::Creator(sites) => (Some("creator"), Some(&**sites)),
             Principal::Token(_) | Principal::Anonymous => (None, None),
         };
-        let csrf = session.map(|id| self.auth.sessions.csrf_token(id));
+        let csrf = session.map(Session::csrf_token);
         json!({"role": role, "sites": sites, "csrf": csrf, "login": self.auth.login.is_some()})
     }
 
@@ -222,14 +255,25 @@ impl AppState {
         }
     }
 
-    /// Opens a session and closes the one of the request, if any.
-    fn start_session(&self, request: &HttpRequest, who: Principal, of: &str) -> SessionId {
-        if let Some(before) = AuthState::session_id_from_cookie(request) {
-            self.auth.sessions.end_session(&before);
+    /// Opens a session and ends the one of the request, if any.
+    async fn start_session(
+        &self,
+        request: &HttpRequest,
+        who: Principal,
+        by: SignInMethod,
+    ) -> Result<Session, Problem> {
+        let entry = self.audit_entry(&who, AuditAction::SignIn, audit_subject(&who));
+        let session = self
+            .auth
+            .sessions
+            .start_session(who, by, self.clock.now())
+            .map_err(too_many_sites)?;
+        if let Ok(Some(before)) = self.session_from_cookie(request) {
+            // A failed write is logged. The store is told in any case.
+            let _ = self.registry.end_session(&before).await;
         }
-        self.registry
-            .enqueue_sign_in(self.audit_entry(&who, AuditAction::SignIn, of));
-        self.auth.sessions.start_session(who, self.clock.now())
+        self.registry.enqueue_sign_in(entry);
+        Ok(session)
     }
 }
 
@@ -243,11 +287,14 @@ fn audit_subject(who: &Principal) -> &str {
 
 /// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link to the
 /// dashboard, but its frames and scripts may not send requests.
-fn session_cookie(id: &SessionId) -> String {
-    format!(
-        "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax",
-        id.reveal_text()
-    )
+fn session_cookie(value: &str) -> String {
+    format!("{SESSION_COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax")
+}
+
+fn too_many_sites(TooManySites(surplus): TooManySites) -> Problem {
+    Problem::new(ProblemCode::InvalidHandover).with_detail(format!(
+        "the names of the token's sites are {surplus} bytes longer than a session's cookie can hold"
+    ))
 }
 
 fn no_login() -> Problem {

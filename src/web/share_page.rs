@@ -222,11 +222,7 @@ impl AppState {
     }
 
     fn unlock_cookie(&self, share: &ShareLink) -> String {
-        let until = self.clock.now() + self.auth.unlock_period;
-        let value = format!(
-            "{until}.{}",
-            self.auth.cookie_signer.sign(&unlock_payload(share, until))
-        );
+        let value = self.auth.sessions.unlock_value(share, self.clock.now());
         format!(
             "{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax",
             unlock_cookie_name(share)
@@ -238,23 +234,11 @@ impl AppState {
             OriginResolver::parse_cookies(request),
             unlock_cookie_name(share),
         );
-        let mut kept = cookies
+        let now = self.clock.now();
+        cookies
             .get_all(&name)
-            .filter_map(|value| value.split_once('.'));
-        kept.any(|(until, seal)| {
-            let until = until.parse().unwrap_or(0);
-            self.clock.now() < until
-                && self
-                    .auth
-                    .cookie_signer
-                    .is_signature_of(&unlock_payload(share, until), seal)
-        })
+            .any(|value| self.auth.sessions.is_unlocked(share, value, now))
     }
-}
-
-/// The signed content of an unlocking cookie.
-fn unlock_payload(share: &ShareLink, until: i64) -> String {
-    format!("{} {until}", share.id)
 }
 
 /// A cookie of this link alone; its id is not secret.

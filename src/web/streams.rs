@@ -12,7 +12,7 @@ use crate::event::{Problem, ProblemCode};
 /// The holder of a stream. Operators without a session are limited by network only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum StreamHolder {
-    /// The key of the session in memory.
+    /// The digest of the session.
     Session([u8; 32]),
     /// The id of the API token.
     Token(String),

@@ -3,6 +3,7 @@
 mod forged;
 mod handover;
 mod login;
+mod restarts;
 mod secrets;
 mod sessions;
 mod shares;

@@ -802,6 +802,11 @@ fn check_config_refuses_what_a_start_refuses() {
             "holds no key",
         ),
         (
+            format!("access.key_file = \"{junk}\"\n"),
+            "access.key_file",
+            "line 1",
+        ),
+        (
             "ledger.key_file = \"/nonexistent\"\n".to_owned(),
             "ledger.key_file",
             "/nonexistent",

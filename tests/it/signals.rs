@@ -17,6 +17,7 @@ fn hangup_reads_files_again_and_says_what_and_user_signals_end_nothing() {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("SIGHUP")).unwrap();
     assert!(line.contains("grant_keys=\"unchanged\""), "{line}");
+    assert!(line.contains("cookie_keys=\"unchanged\""), "{line}");
 
     fs::write(
         server.dir().join("consent.keys"),

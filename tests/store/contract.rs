@@ -635,7 +635,9 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
             "(11,'markers')",
             "(12,'share names')",
             "(13,'retention')",
-            "(14,'registry index')"
+            "(14,'registry index')",
+            "(15,'activity months')",
+            "(16,'sign-outs')"
         ]
     );
 }
@@ -922,7 +924,7 @@ pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                     AND name IN ('daily', 'unpublished', 'pending', 'published', 'publications', 'site_ids', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'activity_months', 'mail', 'messages', 'names', 'sites', 'aliases', \
-                    'tokens', 'shares', 'audit', 'withdrawals', 'money_voids') \
+                    'tokens', 'shares', 'audit', 'withdrawals', 'sign_outs', 'money_voids') \
                     AND NOT (create_table_query LIKE '%fsync_after_insert = 1%' \
                     AND create_table_query LIKE '%fsync_part_directory = 1%')";
     assert_eq!(texts(store, unsynced).await, Vec::<String>::new());
@@ -981,8 +983,8 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
                 || (table == "money_voids" && name == "booked")
                 // Names of parts of a table of counts.
                 || (table == "activity_months" && name == "parts")
-                // The digest of a consent id that is no longer valid.
-                || (table == "withdrawals" && name == "digest")
+                // The digest of a consent id or a session that is no longer valid.
+                || (["withdrawals", "sign_outs"].contains(&table.as_str()) && name == "digest")
                 || ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
                     .contains(&kind.as_str()),
             "{table}.{name} is a {kind}"
@@ -1017,6 +1019,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             "publications",
             "published",
             "shares",
+            "sign_outs",
             "site_ids",
             "sites",
             "tokens",

@@ -9,6 +9,7 @@
 mod ageing;
 mod coarser;
 mod contract;
+mod digests;
 mod engine;
 mod injected;
 mod migration;
@@ -20,7 +21,6 @@ mod publication;
 mod roundtrip;
 mod size;
 mod support;
-mod withdrawals;
 
 macro_rules! promises {
     ($($module:ident::$name:ident,)*) => {
@@ -72,8 +72,8 @@ promises! {
     contract::what_was_registered_last_holds_and_what_was_removed_is_gone,
     contract::a_message_is_opened_once_and_what_was_revoked_stays_revoked,
     contract::messages_are_forgotten_after_their_last_day,
-    withdrawals::withdrawals_are_read_by_the_days_that_changed,
-    withdrawals::withdrawals_are_kept_as_long_as_a_cookie_can_live,
+    digests::withdrawals_are_read_by_the_days_that_changed,
+    digests::withdrawals_and_sign_outs_are_kept_as_long_as_a_cookie_can_live,
     roundtrip::any_counts_come_back_as_they_were_sent,
     publication::a_day_is_published_once_and_again_changes_nothing,
     publication::no_published_lot_is_under_k_and_no_pending_cell_has_a_day,

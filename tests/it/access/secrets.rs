@@ -110,11 +110,7 @@ fn secrets(server: &Server) -> Vec<String> {
         404
     );
 
-    let seal = value(&cookie_of(&unlocked))
-        .split_once('.')
-        .unwrap()
-        .1
-        .to_owned();
+    let seal = value(&cookie_of(&unlocked));
     let (session, of_creator) = (value(&cookie_of(&signed_in)), value(&cookie_of(&creator)));
     let signature = handed_over.rsplit('.').next().unwrap().to_owned();
     let csrf = csrf.as_str().unwrap().to_owned();
@@ -150,7 +146,7 @@ fn nothing_one_signs_in_with_is_left_anywhere() {
     let mut all = files(server.dir());
     all.push(("metrics".into(), metrics));
     all.push(("audit".into(), listed.to_string().into_bytes()));
-    for table in ["tokens", "shares", "audit", "sites"] {
+    for table in ["tokens", "shares", "audit", "sites", "sign_outs"] {
         all.push((table.into(), rows(&engine, table).into_bytes()));
     }
     let found = |text: &str| all.iter().any(|(_, bytes)| holds(bytes, text.as_bytes()));

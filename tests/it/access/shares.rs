@@ -352,11 +352,26 @@ fn a_password_opens_its_own_link_for_this_browser() {
         with(&cookie).refused(&server, "GET", &path(&other, "report"), ""),
         needed
     );
-    // Not with a changed time, nor after its own expiry, nor when the link is revoked.
+    // Not with another link's cookie or a changed one, nor after its own expiry, nor when the link
+    // is revoked.
     let (name, value) = cookie.split_once('=').unwrap();
-    let later = format!("{name}=9{value}");
-    let unsealed = format!("{name}={}.", value.split_once('.').unwrap().0);
-    for forged in [&later, &unsealed, &format!("{name}=1"), &format!("{name}=")] {
+    let longer = format!("{name}=9{value}");
+    let shorter = format!("{name}={}", &value[1..]);
+    let unlocked = nobody().ask(
+        &server,
+        "POST",
+        &path(&other, "unlock"),
+        r#"{"password":"a password"}"#,
+    );
+    let of_other = cookie_of(&unlocked);
+    let of_other = format!("{name}={}", of_other.split_once('=').unwrap().1);
+    for forged in [
+        &longer,
+        &shorter,
+        &of_other,
+        &format!("{name}=1"),
+        &format!("{name}="),
+    ] {
         assert_eq!(
             with(forged).refused(&server, "GET", &path(&secret, "report"), ""),
             needed,

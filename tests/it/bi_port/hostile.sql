@@ -11,6 +11,7 @@ refused| SELECT * FROM footfall.pending
 refused| SELECT digest FROM footfall.tokens
 refused| SELECT * FROM footfall.shares
 refused| SELECT * FROM footfall.withdrawals
+refused| SELECT * FROM footfall.sign_outs
 refused| SELECT * FROM footfall.messages
 refused| SELECT * FROM footfall.audit
 refused| SELECT secret FROM footfall.coin_keys

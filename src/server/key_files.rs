@@ -1,5 +1,5 @@
-//! The file of keys that sign grants: created if missing, reloaded when it changes. So a new key
-//! needs no restart, which would lose the day's visitors.
+//! Files of keys that collectors of a platform share: created if missing, reloaded when they change.
+//! So a new key needs no restart.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,37 +9,65 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 
+use crate::access::CookieKeys;
 use crate::config::{Config, Secret};
 use crate::consent::GrantKeys;
 use crate::disk;
 
-/// The key file, and its modification time when it was last read.
-pub(super) struct GrantKeyFile {
+type KeyFileParser<K> = Box<dyn Fn(&Secret) -> anyhow::Result<K> + Send + Sync>;
+
+/// A key file, and its modification time when it was last read.
+pub(super) struct ReloadableKeys<K> {
     path: PathBuf,
-    site: String,
+    /// The key of the configuration that names the file.
+    config_key: &'static str,
+    parse: KeyFileParser<K>,
+    generate_line: fn(&str) -> Secret,
+    /// Logged when the file is created.
+    created: &'static str,
     read_at: Mutex<Option<SystemTime>>,
 }
 
+/// The keys that sign grants.
+pub(super) type GrantKeyFile = ReloadableKeys<GrantKeys>;
+
+/// The keys that encrypt sessions and unlocked share links.
+pub(super) type CookieKeyFile = ReloadableKeys<CookieKeys>;
+
 impl GrantKeyFile {
     pub(super) fn from_config(config: &Config) -> GrantKeyFile {
-        let own = || config.ledger.dir.join("consent.keys");
-        let named = &config.consent.key_file;
-        let path = if named.is_empty() {
-            own()
-        } else {
-            PathBuf::from(named)
-        };
-        GrantKeyFile {
-            path,
-            site: config.consent.site.clone(),
+        let site = config.consent.site.clone();
+        ReloadableKeys {
+            path: config.grant_key_path(),
+            config_key: "consent.key_file",
+            parse: Box::new(move |text| Ok(GrantKeys::parse_file(text, &site)?)),
+            generate_line: GrantKeys::generate_line,
+            created: "created a key that signs grants: every collector of the platform needs a \
+                copy, and visitors who consented under another key see the prompt again",
             read_at: Mutex::default(),
         }
     }
+}
 
+impl CookieKeyFile {
+    pub(super) fn from_config(config: &Config) -> CookieKeyFile {
+        ReloadableKeys {
+            path: config.cookie_key_path(),
+            config_key: "access.key_file",
+            parse: Box::new(|text| Ok(CookieKeys::parse_file(text)?)),
+            generate_line: CookieKeys::generate_line,
+            created: "created a key that encrypts sessions: collectors with a copy accept each \
+                other's sessions",
+            read_at: Mutex::default(),
+        }
+    }
+}
+
+impl<K> ReloadableKeys<K> {
     /// Reads the keys; creates a file with a first key if there is none.
-    pub(super) fn open(&self) -> anyhow::Result<GrantKeys> {
+    pub(super) fn open(&self) -> anyhow::Result<K> {
         self.read_or_create()
-            .with_context(|| format!("consent.key_file: {}", self.path.display()))
+            .with_context(|| format!("{}: {}", self.config_key, self.path.display()))
     }
 
     /// Checks that the keys can be read if the file exists; creates nothing.
@@ -55,7 +83,7 @@ impl GrantKeyFile {
     }
 
     /// The keys, if the file changed since it was last read.
-    pub(super) fn reload_if_changed(&self) -> anyhow::Result<Option<GrantKeys>> {
+    pub(super) fn reload_if_changed(&self) -> anyhow::Result<Option<K>> {
         let seen = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         if fs::metadata(&self.path)
             .and_then(|file| file.modified())
@@ -65,26 +93,22 @@ impl GrantKeyFile {
             return Ok(None);
         }
         self.read_keys()
-            .with_context(|| format!("consent.key_file: {}", self.path.display()))
+            .with_context(|| format!("{}: {}", self.config_key, self.path.display()))
             .map(Some)
     }
 
-    fn read_or_create(&self) -> anyhow::Result<GrantKeys> {
+    fn read_or_create(&self) -> anyhow::Result<K> {
         if !self.path.try_exists()? {
             disk::create_private_folder(disk::parent_folder(&self.path))?;
-            disk::create_secret_once(
-                &self.path,
-                GrantKeys::generate_line("k1").expose_secret().as_bytes(),
-            )?;
-            let file = self.path.display();
-            tracing::info!(%file, "created a key that signs grants: every collector of the \
-                platform needs a copy, and visitors who consented under another key see the prompt \
-                again");
+            let line = (self.generate_line)("k1");
+            disk::create_secret_once(&self.path, line.expose_secret().as_bytes())?;
+            let (file, created) = (self.path.display(), self.created);
+            tracing::info!(%file, "{created}");
         }
         self.read_keys()
     }
 
-    fn read_keys(&self) -> anyhow::Result<GrantKeys> {
+    fn read_keys(&self) -> anyhow::Result<K> {
         // Read before the text, so that a later change is noticed at the next check.
         let changed = fs::metadata(&self.path)
             .and_then(|file| file.modified())
@@ -95,9 +119,9 @@ impl GrantKeyFile {
             }
             text => Secret::new(text?),
         };
-        let keys = GrantKeys::parse_file(&text, &self.site);
+        let keys = (self.parse)(&text);
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = changed;
-        Ok(keys?)
+        keys
     }
 }
 
