@@ -1,6 +1,8 @@
 // Selects the page by path. All pages but the dashboard are loaded on demand.
-import { mount, type Component } from "svelte";
+import "./start";
+import { flushSync, mount, type Component } from "svelte";
 import "./app.css";
+import { dropEarlyRequest } from "./lib/earlyRequest";
 import Dashboard from "./pages/Dashboard.svelte";
 
 const loadPage = async (): Promise<Component> => {
@@ -13,4 +15,9 @@ const loadPage = async (): Promise<Component> => {
 };
 
 const target = document.getElementById("app");
-if (target) void loadPage().then((Page) => mount(Page, { target }));
+if (target)
+  void loadPage().then((Page) => {
+    mount(Page, { target });
+    flushSync(); // the page sends its first requests
+    dropEarlyRequest();
+  });

@@ -1,5 +1,6 @@
 // Requests to the collector's API. Its responses contain strings from untrusted clients: they are
 // shown as text, never as markup.
+import { takeEarlyRequest } from "./earlyRequest";
 import type { Problem as ProblemBody, Session } from "./schema";
 
 /** An error response of the API (RFC 9457), or a network failure. */
@@ -26,12 +27,11 @@ const UNREACHABLE = new ApiProblem(
 );
 let csrf = "";
 
-const sendRequest = async (path: string, init: RequestInit): Promise<Response> => {
-  const response = await fetch(path, { credentials: "same-origin", ...init }).catch(
-    (error: unknown) => {
-      throw error instanceof DOMException && error.name === "AbortError" ? error : UNREACHABLE;
-    },
-  );
+/** Throws an `ApiProblem` unless the request succeeds, or its `AbortError`. */
+const checkResponse = async (request: Promise<Response>): Promise<Response> => {
+  const response = await request.catch((error: unknown) => {
+    throw error instanceof DOMException && error.name === "AbortError" ? error : UNREACHABLE;
+  });
   if (response.ok) return response;
   const said = (await response.json().catch(() => null)) as ProblemBody | null;
   throw new ApiProblem(
@@ -42,8 +42,16 @@ const sendRequest = async (path: string, init: RequestInit): Promise<Response> =
   );
 };
 
-export const fetchJson = async <T>(path: string, signal?: AbortSignal): Promise<T> =>
-  (await sendRequest(path, signal ? { signal } : {})).json() as Promise<T>;
+const sendRequest = (path: string, init: RequestInit): Promise<Response> =>
+  checkResponse(fetch(path, { credentials: "same-origin", ...init }));
+
+export const fetchJson = async <T>(path: string, signal?: AbortSignal): Promise<T> => {
+  const early = takeEarlyRequest(path, signal);
+  const response = await (early
+    ? checkResponse(early)
+    : sendRequest(path, signal ? { signal } : {}));
+  return response.json() as Promise<T>;
+};
 
 /** Sends a change, with the CSRF token of the session. */
 export const sendJson = async <T = void>(
@@ -70,7 +78,3 @@ export const fetchSession = async (): Promise<Session> =>
 export const signIn = async (user: string, password: string): Promise<Session> =>
   storeCsrf(await sendJson<Session>("POST", "/api/v1/session", { user, password }));
 export const signOut = (): Promise<void> => sendJson("DELETE", "/api/v1/session");
-
-/** A template tag that escapes the values in a path or query. */
-export const apiPath = (parts: TemplateStringsArray, ...values: string[]): string =>
-  parts.reduce((path, part, i) => path + encodeURIComponent(values[i - 1] ?? "") + part);

@@ -1,14 +1,19 @@
 // Formats numbers and days for display, in English.
-const WHOLE_NUMBERS = new Intl.NumberFormat("en");
-const COMPACT_NUMBERS = new Intl.NumberFormat("en", {
-  notation: "compact",
-  maximumFractionDigits: 1,
-});
 
-export const formatCount = (n: number): string => WHOLE_NUMBERS.format(n);
+/** Creates a value when it is first needed: formatters are slow to create. */
+export const createOnce = <T>(create: () => T): (() => T) => {
+  let value: T | undefined;
+  return () => (value ??= create());
+};
+const wholeNumbers = createOnce(() => new Intl.NumberFormat("en"));
+const compactNumbers = createOnce(
+  () => new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }),
+);
+
+export const formatCount = (n: number): string => wholeNumbers().format(n);
 /** Numbers of six digits and more in compact notation. */
 export const formatCompact = (n: number): string =>
-  n < 100_000 ? WHOLE_NUMBERS.format(n) : COMPACT_NUMBERS.format(n);
+  n < 100_000 ? formatCount(n) : compactNumbers().format(n);
 export const formatPercent = (share: number): string => {
   const value = share * 100;
   // 5.04 is shown as 5, without a trailing zero.
@@ -38,8 +43,10 @@ export const pluralize = (n: number, one: string, many = `${one}s`): string =>
 
 const DAY_MILLIS = 86_400_000;
 const createDayFormat = (options: Intl.DateTimeFormatOptions) => {
-  const formatter = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
-  return (day: string) => formatter.format(new Date(day.slice(0, 10)));
+  const formatter = createOnce(
+    () => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options }),
+  );
+  return (day: string) => formatter().format(new Date(day.slice(0, 10)));
 };
 export const formatShortDay = createDayFormat({ day: "numeric", month: "short" });
 export const formatLongDay = createDayFormat({

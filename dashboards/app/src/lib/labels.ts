@@ -1,4 +1,7 @@
 // Labels of the API's values.
+import { createOnce } from "./format";
+import { NO_VALUE } from "./view";
+
 const SPECIAL_VALUES: Record<string, string> = {
   "(direct)": "Direct",
   "(other)": "Other",
@@ -32,18 +35,17 @@ export const FILTER_LABELS: Record<string, string> = {
   country: "Country",
   campaign: "Campaign",
 };
-const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
-const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
-
-/** The value that means "none"; counted like the others. */
-export const NO_VALUE = "(none)";
+const createNames = (type: "region" | "language") =>
+  createOnce(() => new Intl.DisplayNames("en", { type, fallback: "code" }));
+const countries = createNames("region");
+const languages = createNames("language");
 
 export const valueLabel = (by: string, value: string): string => {
   if (by === "campaign" && value === NO_VALUE) return "No campaign";
   if (value in SPECIAL_VALUES) return SPECIAL_VALUES[value] ?? value;
   try {
-    if (by === "country") return countries.of(value) ?? value;
-    if (by === "language") return languages.of(value) ?? value;
+    if (by === "country") return countries().of(value) ?? value;
+    if (by === "language") return languages().of(value) ?? value;
   } catch {
     // Not a valid code: shown as it is.
   }
@@ -51,9 +53,6 @@ export const valueLabel = (by: string, value: string): string => {
     (by === "device" ? DEVICES[value] : by === "channel" ? CHANNELS[value] : undefined) ?? value
   );
 };
-
-/** The remainder and a missing value cannot be filtered by. */
-export const isFilterable = (value: string): boolean => value !== "(other)" && value !== NO_VALUE;
 
 const URL_PREFIX = /^https?:\/\/(www\.)?/;
 /** A link's target without scheme and `www.`; the row's title has the whole URL. */

@@ -1,10 +1,10 @@
 // The lists of the dashboard: their place in a report, the names of their rows, and their columns.
 import { selectItems, selectTotals, selectBreakdown } from "./report";
 import { formatCompact, formatCount, formatDuration, formatMoney, formatPercent } from "./format";
-import { NO_VALUE, isFilterable, shortenLink, valueLabel } from "./labels";
+import { shortenLink, valueLabel } from "./labels";
 import { isFilteredByValue } from "./publication";
 import type { Breakdown, ComparedContent, Item, ItemSeen, Report } from "./schema";
-import type { FilterDimension } from "./urlState.svelte";
+import { NO_VALUE, isFilterable, type FilterDimension } from "./view";
 
 /** A cell's text and its sort value. */
 export type ExtraCell = [text: string, measure: number];

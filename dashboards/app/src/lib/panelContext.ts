@@ -1,7 +1,7 @@
 // What a page passes to its panels: the report, and the actions that it allows. A share link allows
 // no filter and no export.
 import type { Report } from "./schema";
-import type { FilterDimension } from "./urlState.svelte";
+import type { FilterDimension } from "./view";
 
 export interface PanelContext {
   /** `null` until it is loaded. */

@@ -1,7 +1,7 @@
 // The periods before and after the one shown, of the same kind: a month before a month, seven days
 // before seven days.
 import { countDays, addDays } from "./format";
-import type { ViewState } from "./urlState.svelte";
+import type { ViewState } from "./view";
 
 interface DayPeriod {
   from: string;

@@ -1,11 +1,11 @@
 // Visitor attributes are published in groups, after the end of the day. These texts say until when
 // they are published and what is pending. Totals and content are exact and live.
-import { formatFullDay, pluralize } from "./format";
+import { createOnce, formatFullDay, pluralize } from "./format";
 import type { Breakdown, Report } from "./schema";
 
 /** The dimensions named in the line above the lists, in that order. */
 const DIMENSION_NAMES = { source: "sources", country: "countries", device: "devices" } as const;
-const LIST_FORMAT = new Intl.ListFormat("en-GB");
+const listFormat = createOnce(() => new Intl.ListFormat("en-GB"));
 
 /**
  * Whether a report is filtered by source, country or campaign, so that all its numbers are
@@ -36,7 +36,7 @@ export const publicationLine = (report: Report): string => {
   const names = Object.entries(DIMENSION_NAMES)
     .filter(([dimension]) => report.dimensions?.[dimension])
     .map(([, name]) => name);
-  const text = until && names.length ? `${LIST_FORMAT.format(names)} up to ${until}` : "";
+  const text = until && names.length ? `${listFormat().format(names)} up to ${until}` : "";
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
 

@@ -1,7 +1,7 @@
 // The range and the comparison in words, for the summary.
 import { countDays, formatShortDay, formatSpan } from "./format";
 import type { Report } from "./schema";
-import type { ViewState } from "./urlState.svelte";
+import type { ViewState } from "./view";
 
 const RANGE_TEXTS: Record<string, string> = {
   today: "so far today",
