@@ -56,6 +56,9 @@ pub mod journal;
 pub mod ledger;
 pub mod store;
 
+// Other collectors.
+pub mod cluster;
+
 // Background tasks and reports.
 pub mod flush;
 

@@ -23,6 +23,7 @@ use crate::backup::control::BackupListener;
 use crate::bi_port::BiPort;
 use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, ClusterPort};
 use crate::config::{CompatibleRules, Config, StoredRefusals, is_site_name};
 use crate::consent::{DropCounters, Gate, WithdrawnGrants};
 use crate::disk::{self, RestrictOutcome};
@@ -45,12 +46,14 @@ use crate::telemetry::MetricsRenderer;
 use crate::web as pages;
 use crate::web::AuthState;
 use crate::web::consent::ConsentService;
+use cluster_calls::ClusterCalls;
 use consent_service::{SharedParts, build_consent_service};
 use key_files::{CookieKeyFile, GrantKeyFile};
 use listener::ConnectionLimits;
 use maintenance::{ReloadableFiles, run_maintenance};
 use signals::{OtherSignals, SIGTERM, StopSignals};
 
+mod cluster_calls;
 mod config_check;
 mod consent_service;
 mod key_files;
@@ -87,6 +90,8 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         cookie_keys,
         registry,
         stop,
+        cluster,
+        withdrawn,
     } = build_parts(&config, room, progress)?;
     let backups = BackupListener {
         journal: Arc::clone(&site.journal.folder),
@@ -119,6 +124,20 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         Arc::clone(&registry),
         Arc::clone(&site.store),
     )?;
+    let cluster = match cluster {
+        None => None,
+        Some((cluster, port)) => {
+            port.start(Arc::new(ClusterCalls {
+                ingest: ingest.clone().into_inner(),
+                mail: mail.clone().into_inner(),
+                site: site.clone().into_inner(),
+                consent_service: consent_service.clone().into_inner(),
+                withdrawn,
+            }))?;
+            cluster.wait_for_contact().await;
+            Some(cluster)
+        }
+    };
     let server = start_server(&config, room, ingest, mail, site.clone(), consent_service)?;
     let door = server.handle();
     let health = Arc::clone(&site.health);
@@ -146,6 +165,9 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
             tracing::info!(signal, "stopping");
             systemd::send_stopping();
             health.start_draining();
+            if let Some(cluster) = &cluster {
+                cluster.start_leaving();
+            }
             // A user who presses Ctrl-C waits for the end; a supervisor has a load balancer that
             // needs the time.
             if signal == SIGTERM {
@@ -280,6 +302,8 @@ struct CollectorParts {
     registry: Arc<Registry>,
     /// Makes open event streams end.
     stop: watch::Sender<bool>,
+    cluster: Option<(Arc<Cluster>, ClusterPort)>,
+    withdrawn: Arc<WithdrawnGrants>,
 }
 
 fn build_parts(
@@ -326,6 +350,8 @@ fn build_parts(
     let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(
         today_utc(&clock),
     )));
+    let cluster = Cluster::open(&config.cluster, &clock)?;
+    let others = cluster.as_ref().map(|(cluster, _)| Arc::clone(cluster));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
     let registry = Arc::new(Registry::open(
         Arc::clone(&directory),
@@ -333,6 +359,7 @@ fn build_parts(
         dir,
         templates,
         Arc::clone(&withdrawn),
+        others.clone(),
     ));
 
     let grant_keys = Arc::new(GrantKeyFile::from_config(config));
@@ -341,7 +368,8 @@ fn build_parts(
         rates: Arc::clone(&rates),
         registry: Arc::clone(&registry),
         grant_keys: Arc::clone(&grant_keys),
-        withdrawn,
+        withdrawn: Arc::clone(&withdrawn),
+        cluster: others.clone(),
     };
     let consent_service = web::Data::new(build_consent_service(config, shared, progress)?);
 
@@ -403,6 +431,11 @@ fn build_parts(
         max_header_bytes: config.limits.header_bytes,
         max_amount: config.limits.max_amount,
         body_timeout: deadline,
+        cluster: others.clone(),
+        cookie_names: [
+            config.consent.cookie.name.clone(),
+            config.visitor.cookie.name.clone(),
+        ],
     });
 
     let gate = Gate::new(
@@ -445,6 +478,7 @@ fn build_parts(
             publisher.stats(),
             consent_service.ledger.stats(),
             retention.stats(),
+            others.clone(),
         ),
         health: Arc::new(HealthMonitor::new(&config.health, health)),
         publisher,
@@ -468,6 +502,7 @@ fn build_parts(
         serves_sample: config.sample.enabled,
         route_prefix: config.server.prefix.clone(),
         promises: pages::ConfiguredPromises::from_config(config),
+        cluster: others,
     });
 
     Ok(CollectorParts {
@@ -483,6 +518,8 @@ fn build_parts(
         cookie_keys,
         registry,
         stop,
+        cluster,
+        withdrawn,
     })
 }
 

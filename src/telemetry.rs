@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, registry};
 
 use crate::calendar::{Millis, TimeSpan};
+use crate::cluster::{Cluster, ClusterStats};
 use crate::config::{LogConfig, LogFormat};
 use crate::consent::DropCounters;
 use crate::event::DropReason;
@@ -75,11 +76,12 @@ pub struct MetricsRenderer {
     publisher_stats: Arc<crate::publisher::PublisherStats>,
     ledger_stats: Arc<crate::ledger::LedgerStats>,
     retention_stats: Arc<RetentionStats>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METRIC_DESCRIPTIONS: [(&str, bool, &str); 46] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 53] = [
     (
         "footfall_hits_total",
         true,
@@ -304,6 +306,42 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 46] = [
         false,
         "Bytes of the tables, as the store reports them",
     ),
+    (
+        "footfall_cluster_collectors",
+        false,
+        "Collectors of the cluster that this one reaches, itself included",
+    ),
+    (
+        "footfall_cluster_sent_calls_total",
+        true,
+        "Requests that other collectors of the cluster counted or answered for this one",
+    ),
+    (
+        "footfall_cluster_received_calls_total",
+        true,
+        "Requests that this collector counted or answered for others",
+    ),
+    (
+        "footfall_cluster_uncertain_calls_total",
+        true,
+        "Requests passed on to a collector that went away before it replied; they may be counted",
+    ),
+    (
+        "footfall_cluster_remote_visitors",
+        false,
+        "Visitors of current days in the memory of the other collectors of the cluster",
+    ),
+    (
+        "footfall_cluster_lost_visitors_total",
+        true,
+        "Visitors of current days that collectors had in memory when they went away; those who \
+         return that day count again",
+    ),
+    (
+        "footfall_cluster_refused_connections_total",
+        true,
+        "Connections to cluster.listen without the certificate of another collector",
+    ),
     ("footfall_drops_total", true, "Hits dropped, by reason"),
 ];
 
@@ -355,6 +393,7 @@ impl MetricsRenderer {
         publication: Arc<crate::publisher::PublisherStats>,
         ledger: Arc<crate::ledger::LedgerStats>,
         retention: Arc<RetentionStats>,
+        cluster: Option<Arc<Cluster>>,
     ) -> MetricsRenderer {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
@@ -377,6 +416,7 @@ impl MetricsRenderer {
             publisher_stats: publication,
             ledger_stats: ledger,
             retention_stats: retention,
+            cluster,
         }
     }
 
@@ -390,6 +430,10 @@ impl MetricsRenderer {
     ) -> String {
         let (hits, flush) = (&journal.stats, &self.flush_stats);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
+        let cluster = self.cluster.as_deref();
+        let of_cluster = |figure: fn(&ClusterStats) -> &AtomicU64| {
+            cluster.map_or(Some(0), |cluster| read(figure(&cluster.stats)))
+        };
         let waiting = SegmentBacklog::from_folder(&journal.folder, times.file_time);
         let figures: [Option<u64>; METRIC_DESCRIPTIONS.len() - 1] = [
             read(&hits.hits),
@@ -437,6 +481,13 @@ impl MetricsRenderer {
             Some(store.away_secs),
             store.engine_restarts,
             store.table_bytes,
+            Some(cluster.map_or(1, |cluster| cluster.alive_collectors() as u64)),
+            of_cluster(|stats| &stats.sent_calls),
+            of_cluster(|stats| &stats.received_calls),
+            of_cluster(|stats| &stats.uncertain_calls),
+            Some(cluster.map_or(0, Cluster::remote_visitors)),
+            of_cluster(|stats| &stats.lost_visitors),
+            of_cluster(|stats| &stats.refused_connections),
         ];
         with_local_recorder(&self.recorder, || {
             for ((name, grows, _), figure) in METRIC_DESCRIPTIONS.into_iter().zip(figures) {

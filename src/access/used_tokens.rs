@@ -1,20 +1,28 @@
-//! Used handover tokens; each is valid once. They are kept in memory until they would have expired
-//! anyway.
+//! Used handover tokens; each is valid once, in a cluster as well (`web/used_tokens.rs`). They are
+//! kept in memory until they would have expired anyway.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::random::random_bytes;
 
-/// The result of using a token.
+/// The result of using a token. The numbers are codes between collectors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenUse {
     /// The first use: the token is valid.
-    First,
+    First = 0,
     /// The token was used before and has not expired yet.
-    AlreadyUsed,
+    AlreadyUsed = 1,
     /// Too many unexpired tokens are remembered to record another; this one must not be accepted.
-    TableFull,
+    TableFull = 2,
+}
+
+impl TokenUse {
+    /// The result with this code.
+    pub fn from_code(code: u8) -> Option<TokenUse> {
+        let all = [TokenUse::First, TokenUse::AlreadyUsed, TokenUse::TableFull];
+        all.into_iter().find(|result| *result as u8 == code)
+    }
 }
 
 /// The used handover tokens of this process.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::access::is_strong_hash;
+use super::cluster::parse_collector;
 use super::{Config, ConsentBasis, MemoryBudget, TokenAlgorithm, compatible, find_id_collision};
 use crate::event::SiteId;
 
@@ -49,6 +50,7 @@ pub(super) fn find_violations(config: &Config) -> Vec<RuleViolation> {
     check_consent(config, &mut rules);
     check_access(config, &mut rules);
     check_bi_port(config, &mut rules);
+    check_cluster(config, &mut rules);
     check_sites(config, &mut rules);
     check_memory(config, &mut rules);
     rules.0
@@ -249,6 +251,66 @@ fn check_bi_port(config: &Config, rules: &mut ViolationList) {
             "must be at most half of store.memory_bytes, which is {}",
             config.store.memory_bytes
         ),
+    );
+}
+
+fn check_cluster(config: &Config, rules: &mut ViolationList) {
+    let cluster = &config.cluster;
+    for (place, entry) in cluster.collectors.iter().enumerate() {
+        rules.require(
+            parse_collector(entry).is_some(),
+            format!("cluster.collectors[{place}]"),
+            &[],
+            "must be name=host:port; the name is a DNS name in lower case",
+        );
+    }
+    let collectors = cluster.collector_addresses();
+    let has_duplicate = collectors.windows(2).any(|two| two[0].name == two[1].name);
+    rules.require(
+        !has_duplicate,
+        "cluster.collectors",
+        &[],
+        "must name each collector once",
+    );
+    if !cluster.is_enabled() {
+        return;
+    }
+
+    rules.require(
+        collectors.iter().any(|one| one.name == cluster.name),
+        "cluster.name",
+        &["cluster.collectors"],
+        "must be one of cluster.collectors",
+    );
+    rules.require(
+        cluster.listen.is_some(),
+        "cluster.listen",
+        &[],
+        "must be set where cluster.name is",
+    );
+    for (key, file) in [
+        ("cluster.ca_file", &cluster.ca_file),
+        ("cluster.cert_file", &cluster.cert_file),
+        ("cluster.key_file", &cluster.key_file),
+    ] {
+        rules.require(
+            !file.is_empty(),
+            key,
+            &[],
+            "must be set where cluster.name is",
+        );
+    }
+    rules.require(
+        !config.consent.key_file.is_empty(),
+        "consent.key_file",
+        &["cluster.name"],
+        "must be set where cluster.name is: the same file at all collectors",
+    );
+    rules.require(
+        !config.store.url.is_empty(),
+        "store.url",
+        &["cluster.name"],
+        "must be set where cluster.name is: collectors share one ClickHouse server",
     );
 }
 

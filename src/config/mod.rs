@@ -9,6 +9,7 @@
 mod access;
 mod bi_port;
 mod builtin;
+mod cluster;
 mod compatible;
 mod consent;
 mod cross_checks;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use access::AccessConfig;
 pub use bi_port::BiPortConfig;
 pub use builtin::{DEFAULTS, PRESETS};
+pub use cluster::{ClusterConfig, CollectorAddress};
 pub use compatible::{
     AcceptedTracker, CompatibleRule, CompatibleRules, StoredRefusals, TrackerDialect,
 };
@@ -106,6 +108,9 @@ pub struct Config {
     /// ClickHouse's own protocols for BI tools.
     #[garde(dive)]
     pub bi_port: BiPortConfig,
+    /// Other collectors of the same platform.
+    #[garde(dive)]
+    pub cluster: ClusterConfig,
     /// Pixels and links in mails.
     #[garde(dive)]
     pub mail: MailConfig,

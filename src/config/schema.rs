@@ -16,7 +16,7 @@ register = [{ tier = "analytics", name = "sample", provider = "sample", purpose 
 "#;
 
 /// Replaces messages of serde that do not help an operator.
-const ACCEPTED_VALUES: [(&str, &str); 5] = [
+const ACCEPTED_VALUES: [(&str, &str); 6] = [
     (
         "server.listen",
         "must be a socket address, such as 127.0.0.1:8080",
@@ -24,6 +24,10 @@ const ACCEPTED_VALUES: [(&str, &str); 5] = [
     (
         "bi_port.http_listen",
         "must be empty or a socket address, such as 127.0.0.1:8123",
+    ),
+    (
+        "cluster.listen",
+        "must be empty or a socket address, such as 10.0.0.1:8070",
     ),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
     (

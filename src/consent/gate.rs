@@ -99,6 +99,11 @@ impl Gate {
         })
     }
 
+    /// Whether a hit is dropped whatever the rates are. Counts nothing.
+    pub fn would_drop(&self, hit: &RawHit<'_>) -> bool {
+        self.check_hit(hit).is_err()
+    }
+
     /// Admits an opened or clicked mail, or counts its drop.
     ///
     /// # Errors

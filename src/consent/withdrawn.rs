@@ -83,6 +83,11 @@ impl WithdrawnGrants {
         self.lock_unsent().retain(|(waiting, _)| *waiting != digest);
     }
 
+    /// The digest of a grant's id, for the other collectors.
+    pub fn id_digest(id: &ConsentId) -> ConsentIdDigest {
+        digest_id(id)
+    }
+
     /// Called by the registry for a withdrawal at another collector.
     pub fn insert_digest(&self, digest: ConsentIdDigest) {
         self.shard_of(&digest)

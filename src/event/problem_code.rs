@@ -152,12 +152,14 @@ problem_codes! {
     LargeHeader = 431 "header_too_large", "The header is too large",
         when "a hit's header is over `limits.headers` or `limits.header_bytes`";
     UnknownOutcome = 500 "unknown_outcome", "It is unknown whether the hit was counted",
-        when "the journal's disk failed while the hit was written; do not send it again";
+        when "the journal's disk, or the collector that counts the hit, failed while it was written; \
+            do not send it again";
     StoreUnavailable = 503 "store_unavailable", "The counts cannot be read right now",
         when "the store did not respond in time, so nothing was read or changed; hits are \
             still counted";
     ChangeUnconfirmed = 503 "change_unconfirmed", "It is unknown whether the change was made",
-        when "the store did not confirm a change in time; check, or send it again";
+        when "the store, or another collector of the cluster, did not confirm a change in time; \
+            check, or send it again";
     Stopping = 503 "stopping", "The collector is stopping",
         when "the collector is shutting down; send the request again";
     QueueFull = 503 "overloaded", "The hit was not counted; send it again",

@@ -72,3 +72,11 @@ pub(super) fn unavailable_error(why: CommitError) -> IngestError {
     };
     Problem::new(code).with_detail(detail).into()
 }
+
+/// The collector that counts the hit went away after it was sent to it.
+pub(super) fn lost_owner_error() -> IngestError {
+    // Not 503, for the same reason.
+    Problem::new(ProblemCode::UnknownOutcome)
+        .with_detail("the collector that counts this network went away meanwhile")
+        .into()
+}

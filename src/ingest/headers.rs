@@ -1,6 +1,8 @@
 //! The header fields of a request that matter to a hit, collected in one pass instead of one
 //! look-up per name. The consent signals are read here, exactly as their standards define them.
 
+mod forwarded;
+
 use actix_web::http::header::HeaderMap;
 
 use crate::event::{ClientHints, RequestCookies, RequestSignals, UserAgent};

@@ -16,10 +16,12 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::forward::RequestOrigin;
 use super::headers::RequestHeaders;
 use crate::access;
 use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
+use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind, Cluster, PeerId};
 use crate::config::VisitorMode;
 use crate::consent::{Gate, RawMail};
 use crate::enrich::{Enricher, PageUrl};
@@ -37,6 +39,8 @@ const GIF_EXTENSION: &str = ".gif";
 /// Prefix of the token of a single message.
 const MESSAGE_TOKEN_PREFIX: &str = "m.";
 const MAX_BODY_BYTES: usize = 8192;
+/// Bytes of a forwarded request beside the texts of its path and header.
+const MAX_FORWARD_OVERHEAD_BYTES: usize = 128;
 
 /// The parts that an open or a click passes through.
 pub struct MailIngestService {
@@ -64,6 +68,8 @@ pub struct MailIngestService {
     pub prefix: String,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
+    /// The other collectors, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// `GET {prefix}/o/{token}.gif`.
@@ -73,11 +79,10 @@ pub async fn serve_pixel(
     edge: web::Data<MailIngestService>,
 ) -> HttpResponse {
     let _ = read_body(&mut payload, MAX_BODY_BYTES, edge.body_timeout).await;
-    // Personal data of the request ends with this call.
-    if let Some(ticket) = edge.record_open(&request) {
-        // If it is not written, the writer counts the loss.
-        let _ = ticket.on_disk().await;
-    }
+    // Personal data of the request ends with this call, except in a wiped buffer for the collector
+    // that counts the reader's network.
+    let recorded = edge.take_open(&edge.read_request(&request));
+    edge.finish_mail(recorded).await;
     HttpResponse::Ok()
         .content_type("image/gif")
         .insert_header((CACHE_CONTROL, "no-store, max-age=0"))
@@ -96,9 +101,9 @@ pub async fn follow_link(
     edge: web::Data<MailIngestService>,
 ) -> Result<HttpResponse, Problem> {
     let _ = read_body(&mut payload, MAX_BODY_BYTES, edge.body_timeout).await;
-    let target = edge
-        .record_click(&request)
-        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let (target, recorded) = edge.take_click(&edge.read_request(&request));
+    edge.finish_mail(recorded).await;
+    let target = target.ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
     Ok(HttpResponse::Found()
         .insert_header((LOCATION, target))
         .insert_header((REFERRER_POLICY, "no-referrer"))
@@ -126,59 +131,168 @@ fn record_loss(journal: &Journal) {
     journal.stats.mails_lost.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What is left to do for an opening or a click.
+enum MailOutcome {
+    Done,
+    /// It is written.
+    Writing(CommitTicket),
+    /// Another collector counts it.
+    Forward(PeerId, CallBuffer),
+}
+
 /// One request to a mail endpoint, until it is answered.
 struct MailRequest<'a> {
     fields: RequestHeaders<'a>,
+    origin: RequestOrigin,
     address: ClientAddress,
+    path: &'a str,
+    method: MailMethod,
     known_bot: bool,
-    is_head: bool,
     received_at: Millis,
 }
 
+/// The method of a request to a mail endpoint. The numbers are codes between collectors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MailMethod {
+    Get = 0,
+    Head = 1,
+    Other = 2,
+}
+
 impl MailIngestService {
-    fn record_open(&self, request: &HttpRequest) -> Option<CommitTicket> {
+    fn take_open(&self, asker: &MailRequest<'_>) -> MailOutcome {
+        match self.remote_owner(asker) {
+            Some(owner) if self.token_in_path(asker.path, "/o/").is_some() => {
+                MailOutcome::Forward(owner, asker.to_buffer(MailAction::Open))
+            }
+            _ => self
+                .record_open(asker)
+                .map_or(MailOutcome::Done, MailOutcome::Writing),
+        }
+    }
+
+    /// The target of a link, whoever counts the click; `None` if it was not signed here.
+    fn take_click(&self, asker: &MailRequest<'_>) -> (Option<HeaderValue>, MailOutcome) {
+        let Some((fields, target)) = self.verify_link(asker) else {
+            return (None, MailOutcome::Done);
+        };
+        let outcome = match self.remote_owner(asker) {
+            Some(owner) => MailOutcome::Forward(owner, asker.to_buffer(MailAction::Click)),
+            None => {
+                self.record_click(&fields, asker);
+                MailOutcome::Done
+            }
+        };
+        (Some(target), outcome)
+    }
+
+    /// Returns when an opening or a click is on disk, or held, at the collector that counts it.
+    async fn finish_mail(&self, outcome: MailOutcome) {
+        let (owner, request) = match outcome {
+            MailOutcome::Done => return,
+            MailOutcome::Writing(ticket) => {
+                // If it is not written, the writer counts the loss.
+                let _ = ticket.on_disk().await;
+                return;
+            }
+            MailOutcome::Forward(owner, request) => (owner, request),
+        };
+        let Some(cluster) = &self.cluster else { return };
+        match cluster.send_call(owner, CallKind::Mail, request).await {
+            Ok(_) => {}
+            // The owner is gone: it is counted here, and nothing is asked again.
+            Err(CallFailure::NotSent(request)) => {
+                drop(self.answer_forwarded(request).await);
+            }
+            Err(CallFailure::Busy | CallFailure::Uncertain) => record_loss(&self.journal),
+        }
+    }
+
+    /// Answers the call of another collector.
+    pub async fn answer_forwarded(&self, request: CallBuffer) -> CallBuffer {
+        let ticket =
+            self.read_forwarded(request.as_bytes())
+                .and_then(|(action, asker)| match action {
+                    MailAction::Open => self.record_open(&asker),
+                    MailAction::Click => {
+                        if let Some((fields, _)) = self.verify_link(&asker) {
+                            self.record_click(&fields, &asker);
+                        }
+                        None
+                    }
+                });
+        drop(request);
+        if let Some(ticket) = ticket {
+            let _ = ticket.on_disk().await;
+        }
+        CallBuffer::default()
+    }
+
+    fn read_forwarded<'a>(&self, bytes: &'a [u8]) -> Option<(MailAction, MailRequest<'a>)> {
+        let mut from = BufferReader::new(bytes);
+        let action = match from.read_byte()? {
+            0 => MailAction::Open,
+            _ => MailAction::Click,
+        };
+        let method = match from.read_byte()? {
+            0 => MailMethod::Get,
+            1 => MailMethod::Head,
+            _ => MailMethod::Other,
+        };
+        let origin = RequestOrigin::read_from(&mut from)?;
+        let fields = RequestHeaders::read_from(&mut from)?;
+        let path = from.read_text()?;
+        Some((action, self.build_request(fields, origin, path, method)))
+    }
+
+    /// The other collector that counts a reader's network today.
+    fn remote_owner(&self, asker: &MailRequest<'_>) -> Option<PeerId> {
+        let (cluster, desk) = (self.cluster.as_deref()?, self.mail_service.as_deref()?);
+        let day = self.keys.get_or_create(desk.zone, asker.received_at);
+        cluster.remote_owner(asker.address.network(), day.span.start)
+    }
+
+    fn record_open(&self, asker: &MailRequest<'_>) -> Option<CommitTicket> {
         let desk = self.mail_service.as_deref()?;
-        let token = self.token_in_path(request, "/o/")?;
+        let token = self.token_in_path(asker.path, "/o/")?;
         let token = token.strip_suffix(GIF_EXTENSION).unwrap_or("");
-        let asker = self.read_request(request);
         if let Some(message) = token.strip_prefix(MESSAGE_TOKEN_PREFIX) {
-            self.record_message_open(desk, message, &asker);
+            self.record_message_open(desk, message, asker);
             return None;
         }
         let mail = desk
             .signer
             .keys
             .verify_pixel_token(token, utc_day(asker.received_at));
-        let event = self.process_load(desk, mail, MailAction::Open, "", &asker)?;
+        let event = self.process_load(desk, mail, MailAction::Open, "", asker)?;
         submit_event(&self.journal, event)
     }
 
-    /// The target of a link; `None` if it was not signed here.
-    fn record_click(&self, request: &HttpRequest) -> Option<HeaderValue> {
+    /// A link's fields and target; `None` if it was not signed here.
+    fn verify_link<'a>(&self, asker: &MailRequest<'a>) -> Option<(LinkFields<'a>, HeaderValue)> {
         let desk = self
             .mail_service
             .as_deref()
-            .filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
+            .filter(|_| asker.method != MailMethod::Other)?;
         let at = self.clock.now();
         let click = desk
             .signer
             .keys
-            .verify_link_token(self.token_in_path(request, "/c/")?, utc_day(at));
-        let LinkFields { mail, link, target } =
-            click.filter(|click| desk.signer.is_allowed_target(&click.target))?;
-        self.process_load(
-            desk,
-            Some(mail),
-            MailAction::Click,
-            link,
-            &self.read_request(request),
-        );
-        let target = if self.is_own_page(&target) {
-            add_utm_tags(&target, mail.template)
+            .verify_link_token(self.token_in_path(asker.path, "/c/")?, utc_day(at));
+        let fields = click.filter(|click| desk.signer.is_allowed_target(&click.target))?;
+        let target = if self.is_own_page(&fields.target) {
+            add_utm_tags(&fields.target, fields.mail.template)
         } else {
-            target.as_str().into()
+            fields.target.as_str().into()
         };
-        HeaderValue::from_str(&target).ok()
+        let target = HeaderValue::from_str(&target).ok()?;
+        Some((fields, target))
+    }
+
+    fn record_click(&self, link: &LinkFields<'_>, asker: &MailRequest<'_>) {
+        if let Some(desk) = self.mail_service.as_deref() {
+            self.process_load(desk, Some(link.mail), MailAction::Click, link.link, asker);
+        }
     }
 
     /// Passes a load through classification and gate. A click is buffered until the requests after
@@ -280,30 +394,40 @@ impl MailIngestService {
 
     fn read_request<'a>(&self, request: &'a HttpRequest) -> MailRequest<'a> {
         let fields = RequestHeaders::from_header_map(request.headers());
-        let address = ClientAddress::new(
-            self.proxies
-                .client_address(peer_address(request), fields.forwarded_for.iter().copied()),
-        );
+        let origin = RequestOrigin::new(&self.proxies, peer_address(request), &fields);
+        let method = match *request.method() {
+            Method::GET => MailMethod::Get,
+            Method::HEAD => MailMethod::Head,
+            _ => MailMethod::Other,
+        };
+        self.build_request(fields, origin, request.uri().path(), method)
+    }
+
+    fn build_request<'a>(
+        &self,
+        fields: RequestHeaders<'a>,
+        origin: RequestOrigin,
+        path: &'a str,
+        method: MailMethod,
+    ) -> MailRequest<'a> {
         let known_bot = self
             .enricher
             .classify_client(&fields.agent(), &fields.hints())
             .bot;
         MailRequest {
+            address: origin.client_address(),
             fields,
-            address,
+            origin,
+            path,
+            method,
             known_bot,
-            is_head: request.method() != Method::GET,
             received_at: self.clock.now(),
         }
     }
 
     /// The token, undecoded: tokens have no encoded characters, so an encoded one is not valid.
-    fn token_in_path<'a>(&self, request: &'a HttpRequest, under: &str) -> Option<&'a str> {
-        request
-            .uri()
-            .path()
-            .strip_prefix(&self.prefix)?
-            .strip_prefix(under)
+    fn token_in_path<'a>(&self, path: &'a str, under: &str) -> Option<&'a str> {
+        path.strip_prefix(&self.prefix)?.strip_prefix(under)
     }
 
     /// Whether the target is a page of one of the sites.
@@ -318,13 +442,25 @@ impl MailIngestService {
 }
 
 impl MailRequest<'_> {
+    /// The request as another collector counts it. Mails set and read no cookies.
+    fn to_buffer(&self, action: MailAction) -> CallBuffer {
+        let room = self.fields.byte_count + self.path.len() + MAX_FORWARD_OVERHEAD_BYTES;
+        let mut buffer = CallBuffer::with_capacity(room);
+        buffer.push_byte(u8::from(action == MailAction::Click));
+        buffer.push_byte(self.method as u8);
+        self.origin.push_to(&mut buffer);
+        self.fields.push_to(&mut buffer, &[]);
+        buffer.push_field(self.path.as_bytes());
+        buffer
+    }
+
     fn reader_signals(&self, action: MailAction, sent: Option<Millis>) -> ReaderSignals<'_> {
         ReaderSignals {
             at: self.received_at,
             action,
             address: &self.address,
             agent: self.fields.agent(),
-            head: self.is_head,
+            head: self.method != MailMethod::Get,
             prefetch: self.fields.signals().prefetch,
             known_bot: self.known_bot,
             sent,

@@ -7,6 +7,7 @@
 
 mod compat;
 mod error;
+mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz_target;
 mod headers;

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::error::{IngestError, body_error, unread_error};
+use super::forward::{HitEndpoint, HitRequest, HitSelection, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::service::{IngestService, PseudonymizedHits};
 use super::wire;
@@ -58,9 +59,18 @@ async fn accept_body(
     let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
         .await
         .map_err(|error| body_error(error, edge.max_body_bytes))?;
-    // Personal data of the request does not leave this block: only events wait for the disk.
-    let (events, cookie, mut unreadable) = {
+    // Personal data of the request does not leave this block, except in wiped buffers for the
+    // collectors that count its hits: only events wait for the disk.
+    let (events, cookie, mut unreadable, calls) = {
         let text = String::from_utf8_lossy(&body);
+        let request = HitRequest {
+            endpoint: HitEndpoint::Native,
+            origin: RequestOrigin::new(&edge.proxies, peer_address(request), &fields),
+            fields,
+            below: "",
+            query: "",
+            body: &body,
+        };
         let wire::ParsedBody {
             hits,
             places,
@@ -70,15 +80,23 @@ async fn accept_body(
             events,
             cookie,
             no_page,
-        } = edge.pseudonymize_hits(&fields, peer_address(request), hits, None);
+            remote,
+        } = edge.pseudonymize_hits(
+            &request.fields,
+            &request.origin,
+            hits,
+            None,
+            &HitSelection::ALL,
+        );
         unreadable.extend(no_page.iter().map(|hit| (places[*hit], url_problem())));
         if no_page.len() == places.len() {
             return Err(first_problem(unreadable).into());
         }
-        (events, cookie, unreadable)
+        let calls = request.forward_calls(remote, &edge.cookie_names);
+        (events, cookie, unreadable, calls)
     };
 
-    edge.store_events(events).await?;
+    let of_others = edge.store_everywhere(events, calls).await?;
     unreadable.sort_by_key(|(hit, _)| *hit);
     let named = unreadable.into_iter();
     let unreadable = named.map(|(hit, problem)| UnreadableHit {
@@ -86,7 +104,7 @@ async fn accept_body(
         code: problem.code.name(),
         detail: problem.detail.into_owned(),
     });
-    Ok((unreadable.collect(), cookie))
+    Ok((unreadable.collect(), cookie.or(of_others)))
 }
 
 /// The problem of a body without any readable hit: that of its first hit.

@@ -4,9 +4,11 @@
 
 use actix_web::HttpRequest;
 
+use super::forward::{MAX_OVERHEAD_BYTES, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::service::IngestService;
 use crate::aggregate::{Aggregator, CountedEvent, SegmentSums, StringId};
+use crate::cluster::{BufferReader, CallBuffer, CallKind, PeerId};
 use crate::enrich::PageUrl;
 use crate::event::{
     CounterKind, CounterValues, Dimension, DropReason, HitKind, HitPayload, LegalBasis, RawHit,
@@ -14,6 +16,7 @@ use crate::event::{
 };
 use crate::http::{peer_address, strip_port};
 use crate::pseudonym::{Event, pseudonymize};
+use crate::visits::VisitEstimate;
 
 /// What a view would add.
 pub struct ViewPreview {
@@ -49,14 +52,23 @@ impl IngestService {
         host: &str,
         path: &str,
     ) -> Result<ViewPreview, DropReason> {
-        let counted = CountedEvent::Hit(self.next_view_event(request, host, path)?);
+        let fields = RequestHeaders::from_header_map(request.headers());
+        let view = PreviewedView {
+            origin: RequestOrigin::new(&self.proxies, peer_address(request), &fields),
+            fields,
+            host,
+            path,
+        };
+        let (counted, owner) = self.next_view_event(&view)?;
+        let counted = CountedEvent::Hit(counted);
         let mut table = Aggregator::new(self.aggregator_limits.clone(), 0);
         table.count_event(&counted);
         let mut rows = preview_rows(&table.take_delta(1, 1).sums);
 
-        let foreseen = match counted {
-            CountedEvent::Hit(event) => self.hit_queue.estimate_view(event).await,
-            CountedEvent::Mail(_) => None,
+        let foreseen = match (counted, owner) {
+            (_, Some(owner)) => self.request_estimate(owner, &view).await,
+            (CountedEvent::Hit(event), None) => self.hit_queue.estimate_view(event).await,
+            (CountedEvent::Mail(_), None) => None,
         };
         // The day's first hit is the first of everything, as in the new aggregator.
         let Some(foreseen) = foreseen else {
@@ -91,16 +103,46 @@ impl IngestService {
         })
     }
 
-    /// The event that the view would make. Synchronous, so that no personal data outlives the call.
+    /// Asks the collector that counts the visitor's network.
+    async fn request_estimate(
+        &self,
+        owner: PeerId,
+        view: &PreviewedView<'_>,
+    ) -> Option<VisitEstimate> {
+        let cluster = self.cluster.as_ref()?;
+        let request = view.to_buffer(&self.cookie_names);
+        let reply = cluster.send_call(owner, CallKind::Preview, request).await;
+        read_estimate(&reply.ok()?)
+    }
+
+    /// Answers such a call of another collector.
+    pub async fn answer_preview(&self, request: CallBuffer) -> CallBuffer {
+        let event = PreviewedView::read_from(request.as_bytes())
+            .and_then(|view| Some(self.next_view_event(&view).ok()?.0));
+        drop(request);
+        let estimate = match event {
+            Some(event) => self.hit_queue.estimate_view(event).await,
+            None => None,
+        };
+        let mut reply = CallBuffer::default();
+        if let Some(estimate) = estimate {
+            let (site, item) = (estimate.site_counts, estimate.item_counts);
+            for count in [site.0, site.1, item.0, item.1] {
+                reply.push_bytes(&count.to_le_bytes());
+            }
+            reply.push_byte(u8::from(estimate.known_today));
+        }
+        reply
+    }
+
+    /// The event that the view would make, and the other collector that would count it.
+    /// Synchronous, so that no personal data outlives the call.
     fn next_view_event(
         &self,
-        request: &HttpRequest,
-        host: &str,
-        path: &str,
-    ) -> Result<Event, DropReason> {
-        let fields = RequestHeaders::from_header_map(request.headers());
-        let (caller, client) = self.request_caller(&fields, peer_address(request));
-        let url = format!("https://{}{path}", strip_port(host));
+        view: &PreviewedView<'_>,
+    ) -> Result<(Event, Option<PeerId>), DropReason> {
+        let (caller, client) = self.request_caller(&view.fields, &view.origin);
+        let url = format!("https://{}{}", strip_port(view.host), view.path);
         let page = PageUrl::parse(&url).map_err(|_| DropReason::UnknownSite)?;
         let hosts = self.directory.resolver();
         let site = hosts.resolve_page(page.host(), page.lookup_path());
@@ -119,15 +161,56 @@ impl IngestService {
             self.enricher
                 .derive_attributes(&page, "", client, &caller.address, caller.language);
         let key = self.keys.get_or_create(site.zone, caller.received_at);
-        Ok(pseudonymize(
-            hit,
-            site,
-            page.clean_path_below(site.path).into(),
-            facts,
-            &key,
-            self.mode,
-        ))
+        let owner = self
+            .cluster
+            .as_ref()
+            .and_then(|cluster| cluster.remote_owner(caller.address.network(), key.span.start));
+        let item = page.clean_path_below(site.path).into();
+        let event = pseudonymize(hit, site, item, facts, &key, self.mode);
+        Ok((event, owner))
     }
+}
+
+/// A view that was not made.
+struct PreviewedView<'a> {
+    origin: RequestOrigin,
+    fields: RequestHeaders<'a>,
+    host: &'a str,
+    path: &'a str,
+}
+
+impl<'a> PreviewedView<'a> {
+    fn to_buffer(&self, cookie_names: &[String]) -> CallBuffer {
+        let texts = self.host.len() + self.path.len() + self.fields.byte_count;
+        let mut buffer = CallBuffer::with_capacity(texts + MAX_OVERHEAD_BYTES);
+        self.origin.push_to(&mut buffer);
+        self.fields.push_to(&mut buffer, cookie_names);
+        buffer.push_field(self.host.as_bytes());
+        buffer.push_field(self.path.as_bytes());
+        buffer
+    }
+
+    fn read_from(bytes: &'a [u8]) -> Option<PreviewedView<'a>> {
+        let mut from = BufferReader::new(bytes);
+        Some(PreviewedView {
+            origin: RequestOrigin::read_from(&mut from)?,
+            fields: RequestHeaders::read_from(&mut from)?,
+            host: from.read_text()?,
+            path: from.read_text()?,
+        })
+    }
+}
+
+fn read_estimate(reply: &CallBuffer) -> Option<VisitEstimate> {
+    let mut from = BufferReader::new(reply.as_bytes());
+    let mut count = || from.read_array().map(u32::from_le_bytes);
+    let site_counts = (count()?, count()?);
+    let item_counts = (count()?, count()?);
+    Some(VisitEstimate {
+        site_counts,
+        item_counts,
+        known_today: from.read_byte()? == 1,
+    })
 }
 
 fn preview_rows(sums: &SegmentSums) -> Vec<PreviewRow> {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{IngestError, unavailable_error};
+use super::forward::{HitSelection, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::sender::{HitSender, SenderClaims, ThirdPartyClaims};
 use super::site_match::{HostCheck, SiteMatch};
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
+use crate::cluster::{Cluster, PeerId};
 use crate::config::{CompatibleRules, Config, TrackerDialect, VisitorMode};
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
@@ -19,7 +21,7 @@ use crate::event::{
     ProblemCode, RawHit, RequestCaller, ResolvedSite, SiteId, UserAgent,
 };
 use crate::http::{RateLimiters, TrustedProxies};
-use crate::journal::HitQueue;
+use crate::journal::{CommitError, HitQueue};
 use crate::pseudonym::{DayKeys, Event, pseudonymize};
 use crate::sites::{SiteDirectory, SiteResolver};
 
@@ -62,6 +64,10 @@ pub struct IngestService {
     pub max_amount: u32,
     /// Time for the whole body to arrive.
     pub body_timeout: Duration,
+    /// The other collectors, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
+    /// Names of the collector's own cookies. Other collectors are sent no others.
+    pub cookie_names: [String; 2],
 }
 
 impl IngestService {
@@ -83,6 +89,17 @@ pub(super) struct PseudonymizedHits {
     pub(super) cookie: Option<String>,
     /// Positions of the hits whose URL cannot be parsed.
     pub(super) no_page: Vec<usize>,
+    /// Positions of the hits that other collectors count, by collector.
+    pub(super) remote: Vec<(PeerId, Vec<usize>)>,
+}
+
+impl PseudonymizedHits {
+    fn push_remote(&mut self, owner: PeerId, place: usize) {
+        match self.remote.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, places)) => places.push(place),
+            None => self.remote.push((owner, vec![place])),
+        }
+    }
 }
 
 impl IngestService {
@@ -102,27 +119,32 @@ impl IngestService {
         Ok(())
     }
 
-    /// Pseudonymises all hits that may be counted. A hit with an unreadable URL is left out and
-    /// does not affect the others.
+    /// Pseudonymises all selected hits that may be counted here. A hit with an unreadable URL is
+    /// left out and does not affect the others.
     pub(super) fn pseudonymize_hits(
         &self,
         fields: &RequestHeaders<'_>,
-        peer: IpAddr,
+        origin: &RequestOrigin,
         hits: Vec<HitPayload<'_>>,
         foreign: Option<ThirdPartyClaims<'_>>,
+        selection: &HitSelection,
     ) -> PseudonymizedHits {
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
         let pages: Vec<Result<PageUrl<'_>, UrlError>> =
             urls.iter().map(|url| PageUrl::parse(url)).collect();
-        let sender = self.request_sender(fields, peer);
+        let sender = self.request_sender(fields, origin);
         let hosts = self.directory.resolver();
 
         let mut sealed = PseudonymizedHits {
             events: Vec::with_capacity(hits.len()),
             cookie: None,
             no_page: Vec::new(),
+            remote: Vec::new(),
         };
         for (place, (mut payload, page)) in hits.into_iter().zip(&pages).enumerate() {
+            if !selection.contains(place) {
+                continue;
+            }
             let Ok(page) = page else {
                 sealed.no_page.push(place);
                 continue;
@@ -132,7 +154,7 @@ impl IngestService {
                 site,
                 legal_basis: ground,
                 is_site_server: server,
-            } = self.match_site(&hosts, fields, peer, page, said);
+            } = self.match_site(&hosts, fields, origin, page, said);
             self.cap_amount(&mut payload, site, &hosts);
             let visitor = said
                 .filter(|_| server)
@@ -143,16 +165,20 @@ impl IngestService {
                 network,
                 mode,
             } = visitor.as_ref().unwrap_or(&sender);
-            let over_rate = self
-                .rates
-                .is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
-            let raw = RawHit {
+            let mut raw = RawHit {
                 caller,
                 payload,
                 site,
                 legal_basis: ground,
-                over_rate,
+                over_rate: false,
             };
+            if let Some(owner) = self.remote_owner(&raw, selection) {
+                sealed.push_remote(owner, place);
+                continue;
+            }
+            raw.over_rate = self
+                .rates
+                .is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
             match self.process_hit(raw, page, &hosts, *client, *mode) {
                 Some((event, site)) => {
                     self.directory.site_names().record_site(site.id, || {
@@ -201,11 +227,11 @@ impl IngestService {
         &self,
         hosts: &SiteResolver,
         fields: &RequestHeaders<'_>,
-        peer: IpAddr,
+        origin: &RequestOrigin,
         page: &'p PageUrl<'_>,
         claimed: Option<(TrackerDialect, &SenderClaims)>,
     ) -> SiteMatch<'p> {
-        let sent_to = self.host_check(fields, peer);
+        let sent_to = HostCheck::new(fields, origin.is_behind_proxy);
         match claimed {
             None => SiteMatch::find_own(&sent_to, hosts, page),
             Some((dialect, claims)) => {
@@ -215,29 +241,35 @@ impl IngestService {
         }
     }
 
-    /// Checks for which host a request was meant.
-    pub(super) fn host_check<'a>(
-        &'a self,
-        fields: &'a RequestHeaders<'a>,
-        peer: IpAddr,
-    ) -> HostCheck<'a> {
-        HostCheck::new(fields, self.proxies.is_trusted(peer))
+    /// The other collector that counts a hit. Hits that are dropped in any case stay here.
+    fn remote_owner(&self, raw: &RawHit<'_>, selection: &HitSelection) -> Option<PeerId> {
+        let cluster = self.cluster.as_deref()?;
+        let zone = raw.site.filter(|_| selection.may_forward)?.zone;
+        let day = self.keys.get_or_create(zone, raw.caller.received_at);
+        let owner = cluster.remote_owner(raw.caller.address.network(), day.span.start)?;
+        (!self.gate.would_drop(raw)).then_some(owner)
     }
 
     /// Returns when the counts are on disk.
     pub(super) async fn store_events(&self, events: Vec<Event>) -> Result<(), IngestError> {
-        if !events.is_empty() {
-            let ticket = self
-                .hit_queue
-                .submit_hits(events.into_iter())
-                .map_err(unavailable_error)?;
-            ticket.on_disk().await.map_err(unavailable_error)?;
-        }
-        Ok(())
+        self.store_hits(events).await.map_err(unavailable_error)
     }
 
-    fn request_sender<'a>(&self, fields: &'a RequestHeaders<'a>, peer: IpAddr) -> HitSender<'a> {
-        let (caller, client) = self.request_caller(fields, peer);
+    /// The same, with the writer's error.
+    pub(super) async fn store_hits(&self, events: Vec<Event>) -> Result<(), CommitError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.hit_queue.submit_hits(events.into_iter())?;
+        ticket.on_disk().await
+    }
+
+    fn request_sender<'a>(
+        &self,
+        fields: &'a RequestHeaders<'a>,
+        origin: &RequestOrigin,
+    ) -> HitSender<'a> {
+        let (caller, client) = self.request_caller(fields, origin);
         HitSender {
             network: self.rates.network_key(&caller.address),
             caller,
@@ -249,12 +281,9 @@ impl IngestService {
     pub(super) fn request_caller<'a>(
         &self,
         fields: &'a RequestHeaders<'a>,
-        peer: IpAddr,
+        origin: &RequestOrigin,
     ) -> (RequestCaller<'a>, ClientClass) {
-        let address = ClientAddress::new(
-            self.proxies
-                .client_address(peer, fields.forwarded_for.iter().copied()),
-        );
+        let address = origin.client_address();
         let client = self
             .enricher
             .classify_client(&fields.agent(), &fields.hints());

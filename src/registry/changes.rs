@@ -137,7 +137,8 @@ impl Registry {
     }
 
     /// Checks a change against the current entries, writes its audit entry, then the change, and
-    /// applies it here. Other collectors follow within seconds.
+    /// applies it here and at the other collectors of the cluster. Those of no cluster follow
+    /// within seconds.
     async fn change_entries(
         &self,
         by: AuditEntry,
@@ -160,7 +161,10 @@ impl Registry {
             .map_err(validation::unconfirmed_problem)?;
         self.refresh_entries(&store, &mut state)
             .await
-            .map_err(validation::unconfirmed_problem)
+            .map_err(validation::unconfirmed_problem)?;
+        // Another collector may change something at this moment, and wait for this one.
+        drop(state);
+        self.notify_collectors().await
     }
 
     /// Reads what other collectors changed.

@@ -142,7 +142,9 @@ impl Registry {
             .map_err(validation::unconfirmed_problem)?;
         self.refresh_keys(&store, &mut read)
             .await
-            .map_err(validation::unconfirmed_problem)
+            .map_err(validation::unconfirmed_problem)?;
+        drop(read);
+        self.notify_collectors().await
     }
 
     pub(super) async fn refresh_keys(

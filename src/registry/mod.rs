@@ -27,6 +27,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use crate::access::{AuditEntry, CredentialIndex};
+use crate::cluster::{CallBuffer, CallKind, Cluster};
 use crate::consent::WithdrawnGrants;
 use crate::event::{Problem, SiteId};
 use crate::mail::OpenedQueue;
@@ -68,6 +69,8 @@ pub struct Registry {
     sign_outs: SignOuts,
     /// Outage of everything that is polled or written in the background.
     outage: Outage,
+    /// The other collectors, which are told of changes.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Registry {
@@ -79,6 +82,7 @@ impl Registry {
         dir: &Path,
         templates: Vec<String>,
         withdrawn: Arc<WithdrawnGrants>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Registry {
         let entries = EntriesState::open(&directory, dir.join("registry.json"));
         Registry {
@@ -95,7 +99,41 @@ impl Registry {
             withdrawal_days: DigestDays::default(),
             sign_outs: SignOuts::in_folder(dir),
             outage: Outage::default(),
+            cluster,
         }
+    }
+
+    /// Makes a change that is in the store effective at the other collectors, and returns when it
+    /// is. Collectors that are not reached read it within seconds.
+    ///
+    /// # Errors
+    ///
+    /// 503 `change_unconfirmed`: a collector that is alive did not read it within a second.
+    async fn notify_collectors(&self) -> Result<(), Problem> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        let replies = cluster.call_others(CallKind::Registry, &[]).await;
+        let is_read = |reply: &Option<CallBuffer>| {
+            reply.as_ref().is_some_and(|reply| reply.as_bytes() == [1])
+        };
+        if replies.iter().all(is_read) {
+            return Ok(());
+        }
+        tracing::warn!("a collector of the cluster did not confirm a change of the registry");
+        let detail = "not every collector of the cluster has read it yet; check, or send it again";
+        Err(Problem::change_unconfirmed().with_detail(detail))
+    }
+
+    /// Answers the call of another collector that has changed the registry.
+    pub async fn answer_change(&self) -> CallBuffer {
+        let is_read = match self.store.load_full() {
+            Some(store) => self.poll_store(&store).await.is_ok(),
+            None => false,
+        };
+        let mut reply = CallBuffer::default();
+        reply.push_byte(u8::from(is_read));
+        reply
     }
 
     /// The store.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::consent_service::read_text_files;
 use super::key_files::{CookieKeyFile, GrantKeyFile};
 use super::mail_service;
+use crate::cluster::check_tls_files;
 use crate::config::{Config, LoadedConfig};
 use crate::consent::texts::TextCatalog;
 use crate::consent::versions::find_new_version;
@@ -27,6 +28,7 @@ pub fn check_config(reading: &mut LoadedConfig) {
         check_signing_keys(config),
         check_texts(config),
         check_mail(config),
+        check_cluster(config),
         check_data_files(config),
         check_folders(config),
     ]
@@ -123,6 +125,16 @@ fn check_mail(config: &Config) -> Vec<CheckFailure> {
     }
 
     refused
+}
+
+fn check_cluster(config: &Config) -> Vec<CheckFailure> {
+    // A key without a file has an error of its own.
+    let cluster = &config.cluster;
+    let files = [&cluster.ca_file, &cluster.cert_file, &cluster.key_file];
+    if !cluster.is_enabled() || files.iter().any(|file| file.is_empty()) {
+        return Vec::new();
+    }
+    check_tls_files(cluster).err().into_iter().collect()
 }
 
 fn check_data_files(config: &Config) -> Vec<CheckFailure> {

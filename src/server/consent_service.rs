@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::config::{Config, VisitorMode};
 use crate::consent::texts::{TextCatalog, TextFileError};
 use crate::consent::versions::{find_new_version, last_grown_version, list_notices};
@@ -25,6 +26,7 @@ pub(super) struct SharedParts {
     pub(super) registry: Arc<Registry>,
     pub(super) grant_keys: Arc<GrantKeyFile>,
     pub(super) withdrawn: Arc<WithdrawnGrants>,
+    pub(super) cluster: Option<Arc<Cluster>>,
 }
 
 /// Opens the ledger, then records a new version of the prompt if the configuration changed it.
@@ -130,6 +132,7 @@ pub(super) fn build_consent_service(
         clock: shared.clock,
         rate_limiters: shared.rates,
         registry: shared.registry,
+        cluster: shared.cluster,
     })
 }
 

@@ -67,6 +67,7 @@ pub(super) fn build_mail_ingest(
         mail_service: desk,
         prefix: config.server.prefix.clone(),
         body_timeout: hits.body_timeout,
+        cluster: hits.cluster.clone(),
     }
 }
 

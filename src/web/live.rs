@@ -17,6 +17,7 @@ use super::AppState;
 use super::access::Permission;
 use super::api::{find_site, json_response};
 use super::streams::StreamPermit;
+use crate::cluster::{BufferReader, CallBuffer, CallKind, Cluster};
 use crate::event::{Problem, ProblemCode, SiteId};
 use crate::journal::Journal;
 use crate::publisher;
@@ -33,9 +34,7 @@ pub async fn get_live_visitors(
 ) -> Result<HttpResponse, Problem> {
     site.check_permission(&request, Permission::ReadSite(&name))?;
     let (id, _) = find_site(&name, &site)?;
-    let visitors = site
-        .journal
-        .count_live_visitors(id)
+    let visitors = count_live_visitors(&site.journal, site.cluster.as_deref(), id)
         .await
         .ok_or_else(|| Problem::new(ProblemCode::Stopping))?;
     Ok(json_response(
@@ -76,9 +75,43 @@ pub async fn stream_events(
         })))
 }
 
+/// A site's current visitors at all collectors that are reached; `None` if this one stops.
+async fn count_live_visitors(
+    journal: &Journal,
+    cluster: Option<&Cluster>,
+    site: SiteId,
+) -> Option<u32> {
+    let Some(cluster) = cluster else {
+        return journal.count_live_visitors(site).await;
+    };
+    let payload = site.as_u128().to_le_bytes();
+    let (own, of_others) = tokio::join!(
+        journal.count_live_visitors(site),
+        cluster.call_others(CallKind::LiveVisitors, &payload)
+    );
+    let counted = |reply: CallBuffer| {
+        let bytes = BufferReader::new(reply.as_bytes()).read_array();
+        bytes.map_or(0, u32::from_le_bytes)
+    };
+    let others: u32 = of_others.into_iter().flatten().map(counted).sum();
+    Some(own?.saturating_add(others))
+}
+
+/// Answers the call of another collector.
+pub async fn answer_live_visitors(journal: &Journal, request: &CallBuffer) -> CallBuffer {
+    let mut reply = CallBuffer::default();
+    if let Some(bytes) = BufferReader::new(request.as_bytes()).read_array() {
+        let site = SiteId::from_u128(u128::from_le_bytes(bytes));
+        let visitors = journal.count_live_visitors(site).await.unwrap_or(0);
+        reply.push_bytes(&visitors.to_le_bytes());
+    }
+    reply
+}
+
 struct LiveEventStream {
     site: SiteId,
     journal: Journal,
+    cluster: Option<Arc<Cluster>>,
     flushed_segment: watch::Receiver<Option<u64>>,
     publisher_stats: Arc<publisher::PublisherStats>,
     /// Units published when the last event was sent.
@@ -108,6 +141,7 @@ impl LiveEventStream {
         LiveEventStream {
             site: id,
             journal,
+            cluster: site.cluster.clone(),
             flushed_segment: flushed,
             publisher_stats: publisher,
             published_units: published,
@@ -134,7 +168,8 @@ impl LiveEventStream {
             self.published_units = published;
             return Some("event: counted\ndata: {}\n\n".to_owned());
         }
-        let visitors = self.journal.count_live_visitors(self.site).await?;
+        let cluster = self.cluster.as_deref();
+        let visitors = count_live_visitors(&self.journal, cluster, self.site).await?;
         if self.last_visitors != Some(visitors) {
             self.last_visitors = Some(visitors);
             return Some(format!(

@@ -31,6 +31,7 @@ mod shares;
 mod streams;
 mod test_clock;
 mod tokens;
+mod used_tokens;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 use crate::access::CredentialIndex;
 use crate::calendar::Millis;
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::config::RetentionPolicy;
 use crate::event::{Problem, ProblemCode};
 use crate::flush;
@@ -63,6 +65,7 @@ use crate::telemetry::MetricsRenderer;
 pub use access::AuthState;
 pub use compliance::ConfiguredPromises;
 pub use deadline::enforce_deadline;
+pub use live::answer_live_visitors;
 pub use streams::StreamLimiter;
 pub use test_clock::advance_clock;
 
@@ -118,6 +121,8 @@ pub struct AppState {
     pub route_prefix: String,
     /// The promises that the configuration makes.
     pub promises: ConfiguredPromises,
+    /// The other collectors, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 impl AppState {

@@ -135,7 +135,7 @@ async fn accept_handover(
         .ok()
         .and_then(|body| extract_token(&request, &body))
         .ok_or_else(invalid_handover)?;
-    let who = site.verify_handover(&request, &token)?;
+    let who = site.verify_handover(&request, &token).await?;
 
     let to = match &who {
         Principal::Creator(_) => format!("/?site={}", audit_subject(&who)),
@@ -220,7 +220,11 @@ impl AppState {
         }
     }
 
-    fn verify_handover(&self, request: &HttpRequest, token: &Secret) -> Result<Principal, Problem> {
+    async fn verify_handover(
+        &self,
+        request: &HttpRequest,
+        token: &Secret,
+    ) -> Result<Principal, Problem> {
         let now = self.clock.now();
         let handover = self.with_attempt_limit(request, || {
             Ok(self.auth.platform_tokens.verify_handover(token, now))
@@ -233,11 +237,7 @@ impl AppState {
             ..
         } = handover.ok_or_else(invalid_handover)?;
 
-        match self
-            .auth
-            .used_tokens
-            .mark_used(&jti, exp, now.div_euclid(1000))
-        {
+        match self.use_token(&jti, exp).await? {
             TokenUse::First => {}
             TokenUse::AlreadyUsed => return Err(invalid_handover()),
             TokenUse::TableFull => {

@@ -165,7 +165,7 @@ pub fn sign(claims: &Value) -> String {
     .unwrap()
 }
 
-fn hand_over(server: &Server, token: &str) -> Answer {
+pub fn hand_over(server: &Server, token: &str) -> Answer {
     nobody().ask(
         server,
         "POST",

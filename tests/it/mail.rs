@@ -31,24 +31,21 @@ fn key_file() -> PathBuf {
     path
 }
 
-/// A collector that counts the mails `welcome` and `billing_receipt`; `more` are further settings.
-pub fn start(more: &[&str]) -> Server {
-    let (key, origin) = (
+/// The settings of a collector that counts the mails `welcome` and `billing_receipt`.
+pub fn mail_settings() -> [String; 4] {
+    [
+        "mail.enabled=true".to_owned(),
+        "mail.templates=[\"welcome\",\"billing_receipt\"]".to_owned(),
         format!("mail.key_file={:?}", key_file()),
         format!("mail.origin={ORIGIN}"),
-    );
-    let own = [
-        "mail.enabled=true",
-        "mail.templates=[\"welcome\",\"billing_receipt\"]",
-        &key,
-        &origin,
-    ];
-    Server::start_with(
-        SITES,
-        &own.into_iter()
-            .chain(more.iter().copied())
-            .collect::<Vec<_>>(),
-    )
+    ]
+}
+
+/// A collector with these settings; `more` are further ones.
+pub fn start(more: &[&str]) -> Server {
+    let own = mail_settings();
+    let own = own.iter().map(String::as_str);
+    Server::start_with(SITES, &own.chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
 /// The signer of a platform that signs links itself, independently of its collector.

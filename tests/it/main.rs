@@ -14,6 +14,7 @@ mod bi_port;
 mod budget;
 mod canary;
 mod cases;
+mod cluster;
 mod coding;
 mod compatible;
 mod config;

@@ -118,7 +118,7 @@ fn prometheus_accepts_the_rules_their_tests_the_dashboard_and_the_metrics_page()
     let Some(said) = promtool(&["check", "rules", path(RULES).to_str().unwrap()]) else {
         return;
     };
-    assert!(said.contains("19 rules found"), "{said}");
+    assert!(said.contains("22 rules found"), "{said}");
     let tests = path("packaging/prometheus/alerts_test.yml");
     promtool(&["test", "rules", tests.to_str().unwrap()]);
 

@@ -16,25 +16,27 @@ use std::rc::Rc;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::{IngestError, body_error, unread_error};
+use super::forward::{HitEndpoint, HitRequest, HitSelection, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::sender::{SenderClaims, ThirdPartyClaims};
 use super::service::{IngestService, PseudonymizedHits};
+use super::site_match::HostCheck;
 use crate::config::TrackerDialect;
 use crate::event::{HitPayload, Problem};
 use crate::http::{peer_address, read_body};
 
-/// One endpoint of one product.
+/// One endpoint of one product. The numbers are codes between collectors.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum CompatEndpoint {
-    Plausible,
-    Umami,
-    UmamiBatch,
-    GoatCounter,
+pub(super) enum CompatEndpoint {
+    Plausible = 0,
+    Umami = 1,
+    UmamiBatch = 2,
+    GoatCounter = 3,
 }
 
 /// What is wrong with a hit, without quoting it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct ValidationError {
+pub(super) struct ValidationError {
     field: &'static str,
     rule: &'static str,
 }
@@ -42,10 +44,10 @@ struct ValidationError {
 /// The hits of a request, each with the request's claims about its sender. Deliberately without
 /// `Debug`.
 #[derive(Default)]
-struct ParsedHits {
-    hits: Vec<HitPayload<'static>>,
+pub(super) struct ParsedHits {
+    pub(super) hits: Vec<HitPayload<'static>>,
     /// One per hit; hits of one envelope share theirs.
-    claims: Vec<Rc<SenderClaims>>,
+    pub(super) claims: Vec<Rc<SenderClaims>>,
     /// Position of each hit in the request.
     places: Vec<usize>,
     /// Number of hits as the product counts them, including unreadable ones.
@@ -135,14 +137,22 @@ async fn accept_hits(
         .await
         .map_err(|error| body_error(error, edge.max_body_bytes))?;
 
-    let (events, taken) = {
+    let request = HitRequest {
+        endpoint: HitEndpoint::Compat(endpoint),
+        origin: RequestOrigin::new(&edge.proxies, peer_address(request), &fields),
+        fields,
+        below: request.match_info().get("under").unwrap_or(""),
+        query: request.query_string(),
+        body: &body,
+    };
+    let (events, mut taken, calls) = {
         let ParsedHits {
             hits,
             claims,
             places,
             size,
             mut unreadable,
-        } = endpoint.parse_hits(request, &fields, &body, edge)?;
+        } = endpoint.parse_hits(&request, edge)?;
         let foreign = ThirdPartyClaims {
             dialect: endpoint.dialect(),
             claims: &claims,
@@ -151,7 +161,14 @@ async fn accept_hits(
             events,
             cookie,
             no_page,
-        } = edge.pseudonymize_hits(&fields, peer_address(request), hits, Some(foreign));
+            remote,
+        } = edge.pseudonymize_hits(
+            &request.fields,
+            &request.origin,
+            hits,
+            Some(foreign),
+            &HitSelection::ALL,
+        );
         for hit in no_page {
             let place = places.get(hit).copied().unwrap_or(0);
             if !unreadable.iter().any(|(known, _)| *known == place) {
@@ -169,15 +186,28 @@ async fn accept_hits(
                 unreadable,
                 cookie,
             },
+            request.forward_calls(remote, &edge.cookie_names),
         )
     };
 
-    edge.store_events(events).await?;
+    let of_others = edge.store_everywhere(events, calls).await?;
+    taken.cookie = taken.cookie.or(of_others);
     Ok(taken)
 }
 
 impl CompatEndpoint {
-    fn dialect(self) -> TrackerDialect {
+    /// The endpoint with this code.
+    pub(super) fn from_code(code: u8) -> Option<CompatEndpoint> {
+        let all = [
+            CompatEndpoint::Plausible,
+            CompatEndpoint::Umami,
+            CompatEndpoint::UmamiBatch,
+            CompatEndpoint::GoatCounter,
+        ];
+        all.into_iter().find(|endpoint| *endpoint as u8 == code)
+    }
+
+    pub(super) fn dialect(self) -> TrackerDialect {
         match self {
             CompatEndpoint::Plausible => TrackerDialect::Plausible,
             CompatEndpoint::Umami | CompatEndpoint::UmamiBatch => TrackerDialect::Umami,
@@ -185,24 +215,20 @@ impl CompatEndpoint {
         }
     }
 
-    fn parse_hits(
+    pub(super) fn parse_hits(
         self,
-        request: &HttpRequest,
-        fields: &RequestHeaders<'_>,
-        body: &[u8],
+        request: &HitRequest<'_>,
         edge: &IngestService,
     ) -> Result<ParsedHits, ValidationError> {
+        let body = request.body;
         match self {
             CompatEndpoint::Plausible => plausible::parse_hit(body).map(ParsedHits::from_hit),
             CompatEndpoint::Umami => umami::parse_single(body),
             CompatEndpoint::UmamiBatch => umami::parse_batch(body, edge.max_hits),
             // GoatCounter's fields are in the query, also in a POST.
             CompatEndpoint::GoatCounter => {
-                let host = edge
-                    .host_check(fields, peer_address(request))
-                    .requested_host();
-                let below = request.match_info().get("under").unwrap_or("");
-                goatcounter::parse_hit(request.query_string(), host, below)
+                let host = HostCheck::new(&request.fields, request.origin.is_behind_proxy);
+                goatcounter::parse_hit(request.query, host.requested_host(), request.below)
                     .map(ParsedHits::from_hit)
             }
         }

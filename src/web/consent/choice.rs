@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 
 use super::ConsentService;
 use super::prompt::PromptState;
-use crate::consent::{ConsentId, ConsentPolicy, StoredChoice};
+use crate::cluster::CallKind;
+use crate::consent::{ConsentId, ConsentPolicy, StoredChoice, WithdrawnGrants};
 use crate::event::{Problem, ProblemCode};
 use crate::http::{OriginResolver, header_text, read_body};
 use crate::ledger::{ActKind, LedgerError, LedgerRecord, NewAct, PromptLayer};
@@ -347,10 +348,28 @@ impl ConsentService {
             .append_acts(acts.collect())
             .await
             .map_err(|error| ledger_problem(&error))?;
+        self.send_withdrawals(decision).await;
         Ok(records
             .into_iter()
             .next_back()
             .expect("each act has its record"))
+    }
+
+    /// Tells the other collectors which grants ended, so that the next hit is dropped there too.
+    /// Those that are not reached read it from the store.
+    async fn send_withdrawals(&self, decision: &ConsentDecision) {
+        let ended = decision
+            .consent_id
+            .as_ref()
+            .filter(|_| decision.action == ActKind::Withdraw);
+        let ended: Vec<u8> = [decision.withdrawn_grant.as_ref(), ended]
+            .into_iter()
+            .flatten()
+            .flat_map(WithdrawnGrants::id_digest)
+            .collect();
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| !ended.is_empty()) {
+            let _ = cluster.call_others(CallKind::Withdrawals, &ended).await;
+        }
     }
 
     fn optional_tier_names(&self) -> String {

@@ -18,6 +18,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::config::{ConsentConfig, PolicyConfig, WellKnownConfig};
 use crate::consent::texts::{LanguageTexts, TextCatalog};
 use crate::consent::versions::VersionNotice;
@@ -67,6 +68,8 @@ pub struct ConsentService {
     pub route_prefix: String,
     /// Time for a request's body to arrive.
     pub body_deadline: Duration,
+    /// The other collectors, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// Registers the prompt's routes, at the root and below profiles.

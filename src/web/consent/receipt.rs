@@ -7,6 +7,8 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::ConsentService;
+use crate::cluster::{CallBuffer, CallKind};
+use crate::consent::ConsentId;
 use crate::event::{Problem, ProblemCode};
 use crate::outage::Outage;
 
@@ -23,9 +25,10 @@ pub(super) async fn get_receipt(
         .and_then(|stored| stored.id)
         .ok_or_else(none)?;
 
-    let at = asking.clone();
-    let receipt = match web::block(move || at.ledger.create_receipt(&id)).await {
-        Ok(Ok(receipt)) => receipt.ok_or_else(none)?,
+    let (at, own_id) = (asking.clone(), id.duplicate_id());
+    let receipt = match web::block(move || at.ledger.create_receipt(&own_id)).await {
+        Ok(Ok(Some(receipt))) => receipt,
+        Ok(Ok(None)) => asking.request_receipt(&id).await.ok_or_else(none)?,
         _ => {
             if LEDGER_OUTAGE.record_failure() {
                 tracing::error!("the ledger cannot be read for a receipt");
@@ -45,4 +48,34 @@ pub(super) async fn get_receipt(
             "attachment; filename=\"consent-receipt.json\"",
         ))
         .body(receipt))
+}
+
+impl ConsentService {
+    /// The receipt of a grant that is on record at another collector of the cluster, signed with
+    /// the key of its ledger.
+    async fn request_receipt(&self, id: &ConsentId) -> Option<String> {
+        let cluster = self.cluster.as_ref()?;
+        let id = id.to_hex();
+        let replies = cluster.call_others(CallKind::Receipt, id.as_bytes()).await;
+        let receipt = |reply: CallBuffer| {
+            let text = std::str::from_utf8(reply.as_bytes()).ok()?;
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        replies.into_iter().flatten().find_map(receipt)
+    }
+
+    /// Answers such a request of another collector; empty without a record.
+    pub async fn answer_receipt(&self, request: CallBuffer) -> CallBuffer {
+        let id = std::str::from_utf8(request.as_bytes());
+        let id = id.ok().and_then(ConsentId::from_hex);
+        let ledger = self.ledger.clone();
+        let read = async {
+            let id = id?;
+            let created = tokio::task::spawn_blocking(move || ledger.create_receipt(&id));
+            created.await.ok()?.ok()?
+        };
+        let mut reply = CallBuffer::default();
+        reply.push_bytes(read.await.unwrap_or_default().as_bytes());
+        reply
+    }
 }

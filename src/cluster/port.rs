@@ -1,0 +1,223 @@
+//! The internal port: calls of other collectors.
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::frame::{HEARTBEAT_CALL, push_frame, read_frame};
+use super::link::{MAX_OPEN_CALLS, PeerLink};
+use super::tls::names_collector;
+use super::{CallBuffer, CallKind, Cluster};
+
+/// Time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that are not accepted yet.
+const BACKLOG: u32 = 128;
+/// Threads that answer calls.
+const MAX_THREADS: usize = 4;
+/// Calls of one collector that have no reply yet. Twice what it may have open: a heartbeat that
+/// waited for other replies would look like a death.
+const MAX_QUEUED_REPLIES: usize = 2 * MAX_OPEN_CALLS;
+/// Replies that are written at once.
+const MAX_BATCH_BYTES: usize = 64 << 10;
+
+/// A reply to a call.
+pub type ReplyFuture = Pin<Box<dyn Future<Output = CallBuffer>>>;
+
+/// What answers the calls of other collectors.
+pub trait CallHandler: Send + Sync {
+    /// Answers a call. It is called, and its future runs, on a thread with a local set of tasks.
+    fn answer_call(self: Arc<Self>, kind: CallKind, payload: CallBuffer) -> ReplyFuture;
+
+    /// The number of visitors in this collector's memory.
+    fn visitors_in_memory(&self) -> u64;
+}
+
+/// The internal port and the connections to other collectors, before they are opened.
+pub struct ClusterPort {
+    address: SocketAddr,
+    cluster: Arc<Cluster>,
+    links: Vec<PeerLink>,
+}
+
+type Handler = Arc<dyn CallHandler>;
+
+impl ClusterPort {
+    pub(super) fn new(
+        address: SocketAddr,
+        cluster: Arc<Cluster>,
+        links: Vec<PeerLink>,
+    ) -> ClusterPort {
+        ClusterPort {
+            address,
+            cluster,
+            links,
+        }
+    }
+
+    /// Opens the port, starts the threads that answer, and connects to the other collectors. All
+    /// run as long as the process. Must be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be used, or a thread cannot be started.
+    pub fn start(self, handler: Handler) -> anyhow::Result<()> {
+        let address = self.address;
+        let listener =
+            listen(address).with_context(|| format!("cluster.listen: {address} cannot be used"))?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut threads = Vec::new();
+        for number in 0..cores.min(MAX_THREADS) {
+            let (sender, streams) = mpsc::unbounded_channel();
+            let (cluster, handler) = (Arc::clone(&self.cluster), Arc::clone(&handler));
+            std::thread::Builder::new()
+                .name(format!("cluster-{number}"))
+                .spawn(move || answer_streams(streams, &cluster, &handler))?;
+            threads.push(sender);
+        }
+        tokio::spawn(accept_streams(listener, threads));
+        for link in self.links {
+            tokio::spawn(link.run());
+        }
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address.is_ipv4() {
+        true => TcpSocket::new_v4()?,
+        false => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept_streams(
+    listener: TcpListener,
+    threads: Vec<mpsc::UnboundedSender<std::net::TcpStream>>,
+) {
+    for thread in threads.iter().cycle() {
+        let accepted = listener.accept().await;
+        let Ok(stream) = accepted.and_then(|(stream, _)| stream.into_std()) else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let _ = thread.send(stream);
+    }
+}
+
+/// One thread: commits of hits are awaited where they were submitted.
+fn answer_streams(
+    mut streams: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    cluster: &Arc<Cluster>,
+    handler: &Handler,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime needs only file descriptors");
+    LocalSet::new().block_on(&runtime, async {
+        while let Some(stream) = streams.recv().await {
+            let (cluster, handler) = (Arc::clone(cluster), Arc::clone(handler));
+            spawn_local(async move {
+                if let Some(stream) = accept_collector(stream, &cluster).await {
+                    answer_calls(stream, &cluster, &handler).await;
+                }
+            });
+        }
+    });
+}
+
+/// The connection, if the other side is one of the other collectors.
+async fn accept_collector(
+    stream: std::net::TcpStream,
+    cluster: &Cluster,
+) -> Option<TlsStream<TcpStream>> {
+    let stream = TcpStream::from_std(stream).ok()?;
+    stream.set_nodelay(true).ok()?;
+    let accepting = cluster.tls.acceptor.accept(stream);
+    let stream = match timeout(HANDSHAKE_TIMEOUT, accepting).await.ok()? {
+        Ok(stream) => stream,
+        Err(error) => {
+            // Anything else is a connection that ended.
+            if error.kind() == ErrorKind::InvalidData {
+                cluster.record_refused_connection();
+            }
+            return None;
+        }
+    };
+
+    let certificates = stream.get_ref().1.peer_certificates();
+    let certificate = certificates.and_then(<[_]>::first);
+    let is_collector = certificate.is_some_and(|certificate| {
+        let mut names = cluster.other_names();
+        names.any(|name| names_collector(certificate, &name))
+    });
+    if !is_collector {
+        cluster.record_refused_connection();
+    }
+    is_collector.then_some(stream)
+}
+
+async fn answer_calls(stream: TlsStream<TcpStream>, cluster: &Arc<Cluster>, handler: &Handler) {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let (sender, mut replies) = mpsc::channel::<(u64, u8, CallBuffer)>(MAX_QUEUED_REPLIES);
+    spawn_local(async move {
+        let mut batch = CallBuffer::with_capacity(MAX_BATCH_BYTES);
+        while let Some(reply) = replies.recv().await {
+            let mut waiting = Some(reply);
+            while let Some((call, kind, payload)) = waiting {
+                push_frame(&mut batch, call, kind, payload.as_bytes());
+                let is_full = batch.len() >= MAX_BATCH_BYTES;
+                waiting = if is_full {
+                    None
+                } else {
+                    replies.try_recv().ok()
+                };
+            }
+            let written = async {
+                writer.write_all(batch.as_bytes()).await?;
+                writer.flush().await
+            };
+            if written.await.is_err() {
+                return;
+            }
+            batch.wipe();
+        }
+    });
+
+    let mut reader = BufReader::new(reader);
+    while let Ok(frame) = read_frame(&mut reader).await {
+        let Ok(permit) = sender.clone().reserve_owned().await else {
+            return;
+        };
+        if frame.call == HEARTBEAT_CALL {
+            let state = cluster.own_heartbeat(handler.visitors_in_memory());
+            permit.send((frame.call, frame.kind, state));
+            continue;
+        }
+        let Some(kind) = CallKind::from_byte(frame.kind) else {
+            return;
+        };
+        cluster.stats.received_calls.fetch_add(1, Ordering::Relaxed);
+        let answered = Arc::clone(handler).answer_call(kind, frame.payload);
+        spawn_local(async move {
+            permit.send((frame.call, frame.kind, answered.await));
+        });
+    }
+}
