@@ -34,12 +34,20 @@ pub enum LedgerSubcommand {
         /// The key that `checkpoint` printed; verifies signatures without the private key.
         #[arg(long, value_name = "KEY", value_parser = parse_public_key)]
         public_key: Option<PublicKey>,
+        /// The folder of another collector's ledger, or a copy of it, to read as well. Can be given
+        /// several times.
+        #[arg(long, value_name = "FOLDER")]
+        with: Vec<PathBuf>,
     },
     /// Print the records of one consent id.
     Show {
         /// Where the configuration is.
         #[command(flatten)]
         layers: ConfigArgs,
+        /// The folder of another collector's ledger, or a copy of it, to read as well. Can be given
+        /// several times.
+        #[arg(long, value_name = "FOLDER")]
+        with: Vec<PathBuf>,
         /// 32 hex digits, from the consent cookie or a receipt.
         #[arg(value_name = "CONSENT ID", value_parser = parse_consent_id)]
         id: String,
@@ -55,6 +63,10 @@ pub enum LedgerSubcommand {
         /// The last day, inclusive, in UTC.
         #[arg(long, value_name = "DATE", value_parser = parse_date)]
         to: Option<Date>,
+        /// The folder of another collector's ledger, or a copy of it, to read as well. Can be given
+        /// several times.
+        #[arg(long, value_name = "FOLDER")]
+        with: Vec<PathBuf>,
     },
     /// Sign the current state of the ledger, and print the file of the checkpoint and the public
     /// key that verifies it.
@@ -120,20 +132,25 @@ impl LedgerSubcommand {
                 layers,
                 checkpoint,
                 public_key,
+                with,
             } => run_with_config(layers, |config| {
-                verify_ledger(&LedgerOptions::from_config(config), &checkpoint, public_key)
+                verify_ledgers(&all_ledgers(config, &with), &checkpoint, public_key)
             }),
 
-            LedgerSubcommand::Show { layers, id } => run_with_config(layers, |config| {
-                show_records(&LedgerOptions::from_config(config), &id)
+            LedgerSubcommand::Show { layers, with, id } => run_with_config(layers, |config| {
+                show_records(&all_ledgers(config, &with), &id)
             }),
-            LedgerSubcommand::Export { layers, from, to } => run_with_config(layers, |config| {
-                ledger::copy_records(
-                    &LedgerOptions::from_config(config),
-                    &RecordFilter::BetweenDays(from, to),
-                    stdout_writer(),
-                )
-                .map(drop)
+            LedgerSubcommand::Export {
+                layers,
+                from,
+                to,
+                with,
+            } => run_with_config(layers, |config| {
+                let days = RecordFilter::BetweenDays(from, to);
+                for options in all_ledgers(config, &with) {
+                    ledger::copy_records(&options, &days, stdout_writer())?;
+                }
+                Ok(())
             }),
 
             LedgerSubcommand::Checkpoint { layers } => run_with_config(layers, |config| {
@@ -175,6 +192,33 @@ fn report_ledger_outcome(outcome: Result<(), LedgerError>) -> ExitCode {
             }
         }
     }
+}
+
+/// The ledger of the configuration, and those in other folders.
+fn all_ledgers(config: &Config, with: &[PathBuf]) -> Vec<LedgerOptions> {
+    let own = LedgerOptions::from_config(config);
+    let others = with.iter().map(|dir| LedgerOptions {
+        dir: dir.clone(),
+        ..own.clone()
+    });
+    std::iter::once(own.clone()).chain(others).collect()
+}
+
+/// Checkpoints and key of the command line are those of the first ledger.
+fn verify_ledgers(
+    all: &[LedgerOptions],
+    checkpoints: &[PathBuf],
+    key: Option<PublicKey>,
+) -> Result<(), LedgerError> {
+    let (mut checkpoints, mut key) = (checkpoints, key);
+    for options in all {
+        if all.len() > 1 {
+            print_or_exit!("ledger       {}", options.dir.display());
+        }
+        verify_ledger(options, checkpoints, key.take())?;
+        checkpoints = &[];
+    }
+    Ok(())
 }
 
 fn verify_ledger(
@@ -229,12 +273,42 @@ fn warn_torn_line(found: &ledger::LedgerSummary) {
     }
 }
 
-fn show_records(options: &LedgerOptions, id: &str) -> Result<(), LedgerError> {
+/// Prints the records of an id, the oldest hour first.
+fn show_records(all: &[LedgerOptions], id: &str) -> Result<(), LedgerError> {
     let id = &ConsentId::from_hex(id).expect("checked when the command line was read");
-    if ledger::copy_records(options, &RecordFilter::WithId(id), stdout_writer())? == 0 {
+    if let [only] = all {
+        if ledger::copy_records(only, &RecordFilter::WithId(id), stdout_writer())? == 0 {
+            eprintln!("footfall: no record has this consent id");
+        }
+        return Ok(());
+    }
+
+    let mut lines = Vec::new();
+    for options in all {
+        let mut copied = Vec::new();
+        ledger::copy_records(options, &RecordFilter::WithId(id), &mut copied)?;
+        let copied = String::from_utf8_lossy(&copied).into_owned();
+        lines.extend(
+            copied
+                .lines()
+                .map(|line| (record_hour(line), line.to_owned())),
+        );
+    }
+    // Within an hour, the order of the folders.
+    lines.sort_by(|(one, _), (other, _)| one.cmp(other));
+    if lines.is_empty() {
         eprintln!("footfall: no record has this consent id");
     }
+    for (_, line) in &lines {
+        print_or_exit!("{line}");
+    }
     Ok(())
+}
+
+/// The time of a record as written, which sorts like time.
+fn record_hour(line: &str) -> String {
+    let record = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    record["at"].as_str().unwrap_or_default().to_owned()
 }
 
 fn verify_receipt(

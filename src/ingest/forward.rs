@@ -2,8 +2,9 @@
 //!
 //! A collector that receives a hit of another's network passes on the request, with the client's
 //! address as its own proxies establish it, in a buffer that is wiped. The other one parses the
-//! request again, counts the hits it is told to, and replies when they are on disk. A request is
-//! passed on once; the other collector counts what it gets, whatever it knows of the cluster.
+//! request again, counts the hits at the named positions, and replies when they are on disk. A
+//! request is passed on once; the other collector counts what it gets, whatever it knows of the
+//! cluster.
 //!
 //! If the call could not be sent, the hits are taken as if they arrived now, and go to the next
 //! owner. If it was sent and has no reply, they may be counted: the answer is 500
@@ -103,7 +104,7 @@ pub(super) enum HitEndpoint {
     Compat(CompatEndpoint),
 }
 
-/// A request for hits, whoever received it.
+/// A request for hits, of a client or of another collector.
 pub(super) struct HitRequest<'a> {
     pub(super) endpoint: HitEndpoint,
     pub(super) origin: RequestOrigin,

@@ -125,10 +125,13 @@ impl Registry {
         Err(Problem::change_unconfirmed().with_detail(detail))
     }
 
-    /// Answers the call of another collector that has changed the registry.
+    /// Answers the call of another collector that has changed the registry or ended a session.
     pub async fn answer_change(&self) -> CallBuffer {
         let is_read = match self.store.load_full() {
-            Some(store) => self.poll_store(&store).await.is_ok(),
+            Some(store) => {
+                self.sync_sign_outs(&store).await;
+                self.poll_store(&store).await.is_ok()
+            }
             None => false,
         };
         let mut reply = CallBuffer::default();

@@ -187,7 +187,11 @@ impl Registry {
         let kept = self.end_session(session).await;
         let is_stored = self.send_sign_out(&session.digest()).await;
         match (kept, is_stored) {
-            (_, true) => Ok(SignOutReach::AllCollectors),
+            (_, true) => {
+                // Those that are not reached read it within seconds.
+                let _ = self.notify_collectors().await;
+                Ok(SignOutReach::AllCollectors)
+            }
             (Ok(()), false) if self.sign_outs.is_alone.load(Ordering::Relaxed) => {
                 Ok(SignOutReach::AllCollectors)
             }

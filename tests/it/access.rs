@@ -54,7 +54,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    fn with(mut self, name: &str, value: &str) -> Caller {
+    pub fn with(mut self, name: &str, value: &str) -> Caller {
         self.headers
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -72,7 +72,7 @@ impl Caller {
     }
 
     /// The holder of the session that this answer began, on a page of ours.
-    fn signed_in(server: &Server, answer: &Answer) -> Caller {
+    pub fn signed_in(server: &Server, answer: &Answer) -> Caller {
         let caller = Caller::default().with("Cookie", &cookie_of(answer));
         let csrf = caller.json(server, "GET", "/api/v1/session", "")["csrf"]
             .as_str()

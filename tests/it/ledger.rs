@@ -327,6 +327,42 @@ fn export_prints_whole_days_both_ends_included() {
 }
 
 #[test]
+fn ledgers_of_several_collectors_are_read_together() {
+    let (here, there) = (Kept::new(), Kept::new());
+    let ledger = there.open();
+    append(&ledger, act(ActKind::Withdraw, Some(&here.id), 1));
+    ledger.close().unwrap();
+    let (own, others) = (here.lines(), there.lines());
+    let folder = there.dir.path().display().to_string();
+
+    let shown = here.run(&["show", &here.id.to_hex(), "--with", &folder]);
+    let expected = [&own[0], &others[3], &own[2]].map(String::as_str).concat();
+    assert_eq!((shown.code, shown.out), (Some(0), expected));
+    let exported = here.run(&["export", "--to", "2024-01-11", "--with", &folder]);
+    let expected = [&own[..2], &others[..2], &others[3..]].concat().concat();
+    assert_eq!(exported.out, expected);
+
+    let verified = here.run(&["verify", "--with", &folder]);
+    assert_eq!(verified.code, Some(0), "{}", verified.err);
+    let values = |name: &str| {
+        let lines = verified.out.lines();
+        let values = lines.filter_map(|line| line.strip_prefix(name));
+        values.map(str::trim).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own_folder = here.dir.path().display().to_string();
+    assert_eq!(values("ledger "), [own_folder, folder.clone()]);
+    assert_eq!(values("records "), ["3", "4"]);
+    assert_eq!(values("withdrawals "), ["1", "2"]);
+
+    let file = there.dir.path().join("acts.ledger");
+    let changed = fs::read_to_string(&file).unwrap().replace("panel", "first");
+    fs::write(&file, changed).unwrap();
+    let verified = here.run(&["verify", "--with", &folder]);
+    assert_eq!(verified.code, Some(1));
+    assert!(verified.err.contains(&folder), "{}", verified.err);
+}
+
+#[test]
 fn a_cut_drops_a_beginning_and_verify_show_and_export_go_on() {
     let kept = Kept::new();
     let lines = kept.lines();

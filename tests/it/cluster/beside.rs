@@ -10,10 +10,13 @@ use crate::support::{AGENT, DAY, Server, hit, view};
 /// A platform that hands creators over, and a registry that is not polled.
 fn start() -> Cluster {
     let key = format!("platform.token_key=\"{SECRET}\"");
+    let (folder, process) = (env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let session_keys = format!("access.key_file=\"{folder}/cluster-{process}.keys\"");
     let settings = [
         "platform.token_algorithm=HS256",
         "registry.refresh_secs=300",
         &key,
+        &session_keys,
     ];
     let cluster = Cluster::start(2, "", &settings);
     // A change needs the store at each of them.
@@ -98,7 +101,7 @@ fn sites_tokens_and_live_numbers_are_those_of_the_cluster() {
 }
 
 #[test]
-fn a_handover_token_is_used_once_also_after_a_collector_died() {
+fn a_handover_token_is_used_once_also_after_a_collector_died_and_a_sign_out_holds_everywhere() {
     let mut cluster = start();
     let token = |number: usize| sign(&claims(&["mia"], &format!("token-{number}")));
     for number in 0..8 {
@@ -110,6 +113,20 @@ fn a_handover_token_is_used_once_also_after_a_collector_died() {
             assert_eq!(again.status, 401, "{}", again.text());
         }
     }
+
+    let signed_in = hand_over(&cluster.servers[0], &token(20));
+    let session = Caller::signed_in(&cluster.servers[0], &signed_in);
+    let roles = || {
+        let of = |server: &Server| session.ask(server, "GET", "/api/v1/session", "").text();
+        let all = cluster.servers.iter().map(of);
+        all.filter(|text| text.contains("creator")).count()
+    };
+    assert_eq!(roles(), 2);
+    let origin = format!("http://{}", cluster.servers[1].address());
+    let here = session.clone().with("Origin", &origin);
+    let signed_out = here.ask(&cluster.servers[1], "DELETE", "/api/v1/session", "");
+    assert_eq!((signed_out.status, roles()), (204, 0));
+
     cluster.servers[1].kill();
     for number in 0..8 {
         let again = hand_over(&cluster.servers[0], &token(number));
