@@ -235,7 +235,7 @@ export type Health = {
   store: "embedded" | "server";
   store_ready: boolean;
   checks: {
-    name: "port" | "journal" | "keys" | "store" | "publication" | "retention" | "clock";
+    name: "port" | "journal" | "keys" | "store" | "publication" | "retention" | "ledger" | "clock";
     ok: boolean;
     code: string;
   }[];
@@ -396,6 +396,9 @@ export type Retention = {
   keep_days: number;
   sites: { [key: string]: number };
   expired: { table: string; site: string | null; rows: number; oldest: string }[];
+  hourly_days: number;
+  activity_days: number;
+  ageing: { table: "hourly" | "activity"; month: string; rows: number }[];
 };
 export type Erasure = {
   reference: string;
@@ -403,6 +406,9 @@ export type Erasure = {
   configured: boolean;
   quarantined: string[];
   backups: string[];
+  first_day: string | null;
+  backups_read: boolean;
+  backup_dir: string;
 };
 export type Compliance = {
   at: string;
