@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use footfall::calendar::Day;
 use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
-use footfall::store::{EngineLimits, PublicationUnit, Store, StoreOptions};
+use footfall::store::{EngineLimits, PublicationUnit, ShardPlace, Store, StoreOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -206,6 +206,7 @@ async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
         ca_file: None,
         database: "footfall".into(),
         cluster: None,
+        shard: ShardPlace::WHOLE,
         data_dir: PathBuf::from(dir),
         backup_dir: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),

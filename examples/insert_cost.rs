@@ -10,7 +10,7 @@ use footfall::calendar::Day;
 use footfall::event::{SiteId, Subject};
 use footfall::store::engine::EngineLimits;
 use footfall::store::schema::CountsTable;
-use footfall::store::{Store, StoreOptions, native};
+use footfall::store::{ShardPlace, Store, StoreOptions, native};
 
 const ROWS: u32 = 100_000;
 const ITEMS: u32 = 20_000;
@@ -34,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
         ca_file: None,
         database: "footfall".to_owned(),
         cluster: None,
+        shard: ShardPlace::WHOLE,
         data_dir,
         backup_dir: None,
         program,

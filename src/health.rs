@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::calendar::{Millis, TimeSpan};
 use crate::clock::{Clock, MIN_CLOCK_MILLIS};
 use crate::config;
-use crate::flush::{RetentionStats, SegmentBacklog, StoreSlot};
+use crate::flush::{RetentionStats, SegmentBacklog};
 use crate::journal::Journal;
 use crate::ledger::LedgerStats;
 use crate::pseudonym::DayKeys;
 use crate::publisher;
+use crate::store::StoreShards;
 
 /// The writer loops at least every 200 ms. After this time a disk sync hangs and hits wait for it.
 const MAX_WRITER_STALL: Duration = Duration::from_secs(10);
@@ -32,11 +34,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a ping without a response.
 const PING_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// Name of the check of the store.
+const STORE_CHECK: &str = "store";
+
 /// Value of `away_since` while the store responds.
 const STORE_ANSWERS: Millis = Millis::MIN;
 
 /// The result of one check.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
 pub struct HealthCheck {
     /// Name of the check, stable.
     pub name: &'static str,
@@ -44,6 +49,10 @@ pub struct HealthCheck {
     pub ok: bool,
     /// Stable, for alerts.
     pub code: &'static str,
+    /// The numbers, from 1, of the shards of the store that do not respond. Only of the check of a
+    /// store with several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<u32>,
 }
 
 impl HealthCheck {
@@ -53,6 +62,7 @@ impl HealthCheck {
             name,
             ok: bad.is_none(),
             code: bad.unwrap_or(good),
+            shards: Vec::new(),
         }
     }
 }
@@ -65,8 +75,8 @@ pub struct HealthSources {
     pub journal: Journal,
     /// The keys of the current days.
     pub day_keys: Arc<DayKeys>,
-    /// The store, once it is open.
-    pub store: StoreSlot,
+    /// The shards of the store, each once it is open.
+    pub shards: Arc<StoreShards>,
     /// The publisher's counters.
     pub publisher_stats: Arc<publisher::PublisherStats>,
     /// What retention has done.
@@ -82,8 +92,8 @@ pub struct HealthMonitor {
     /// Pause between pings of the store.
     check_every: Duration,
     draining: AtomicBool,
-    /// Unix milliseconds, or [`STORE_ANSWERS`].
-    away_since: AtomicI64,
+    /// For each shard of the store, Unix milliseconds, or [`STORE_ANSWERS`].
+    away_since: Vec<AtomicI64>,
     overdue_secs: AtomicU64,
 }
 
@@ -91,7 +101,9 @@ impl HealthMonitor {
     /// A monitor that takes the store for unavailable until its first answer.
     pub fn new(config: &config::HealthConfig, parts: HealthSources) -> HealthMonitor {
         HealthMonitor {
-            away_since: AtomicI64::new(parts.clock.now()),
+            away_since: (0..parts.shards.shard_count())
+                .map(|_| AtomicI64::new(parts.clock.now()))
+                .collect(),
             sources: parts,
             bounds: HealthBounds {
                 store_secs: config.store_unavailable_secs,
@@ -144,14 +156,40 @@ impl HealthMonitor {
             clock_ahead: self.sources.clock.time_ahead(),
             now,
         };
-        evaluate_checks(&facts, &self.bounds)
+        let mut checks = evaluate_checks(&facts, &self.bounds);
+        if self.sources.shards.shard_count() > 1 {
+            let of_store = checks.iter_mut().filter(|check| check.name == STORE_CHECK);
+            of_store.for_each(|check| check.shards = self.unavailable_shards());
+        }
+        checks
     }
 
-    /// Time since the last response of the store, or since the start; `None` while it responds.
+    /// Time since the last response of the store, or since the start; `None` while it responds. Of
+    /// several shards, the one that has been away for longest counts.
     pub fn store_unavailable_secs(&self) -> Option<u64> {
-        let away_since = self.away_since.load(Ordering::Acquire);
+        self.away_times().into_iter().flatten().max()
+    }
+
+    /// The same for each shard of the store; 0 while it responds.
+    pub fn shard_unavailable_secs(&self) -> Vec<u64> {
+        let secs = self.away_times().into_iter();
+        secs.map(Option::unwrap_or_default).collect()
+    }
+
+    /// The numbers, from 1, of the shards that do not respond.
+    pub fn unavailable_shards(&self) -> Vec<u32> {
+        let away = (1..).zip(self.away_times());
+        away.filter_map(|(number, secs)| secs.map(|_| number))
+            .collect()
+    }
+
+    fn away_times(&self) -> Vec<Option<u64>> {
         let now = self.sources.clock.now();
-        (away_since != STORE_ANSWERS).then(|| millis_to_secs(now.saturating_sub(away_since)))
+        let away = self.away_since.iter().map(|away_since| {
+            let away_since = away_since.load(Ordering::Acquire);
+            (away_since != STORE_ANSWERS).then(|| millis_to_secs(now.saturating_sub(away_since)))
+        });
+        away.collect()
     }
 
     /// Keys of days that are held in memory, and those of them whose day is over.
@@ -174,23 +212,10 @@ impl HealthMonitor {
         }
     }
 
-    /// Returns whether the store responded.
+    /// Returns whether every shard of the store responded.
     async fn ping_store(&self) -> bool {
-        let answers = match self.sources.store.load_full() {
-            Some(store) => matches!(timeout(PING_TIMEOUT, store.ping()).await, Ok(Ok(()))),
-            None => false,
-        };
-        if answers {
-            self.away_since.store(STORE_ANSWERS, Ordering::Release);
-        } else {
-            let now = self.sources.clock.now();
-            let _ = self.away_since.compare_exchange(
-                STORE_ANSWERS,
-                now,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-        }
+        let shards = (0..self.sources.shards.shard_count()).map(|shard| self.ping_shard(shard));
+        let answers = join_all(shards).await.into_iter().all(|answers| answers);
 
         // Reading a folder with days of segments takes milliseconds.
         let (folder, now) = (
@@ -202,6 +227,26 @@ impl HealthMonitor {
         {
             self.overdue_secs
                 .store(waiting.overdue_secs, Ordering::Relaxed);
+        }
+        answers
+    }
+
+    async fn ping_shard(&self, shard: usize) -> bool {
+        let away_since = &self.away_since[shard];
+        let answers = match self.sources.shards.slot(shard).load_full() {
+            Some(store) => matches!(timeout(PING_TIMEOUT, store.ping()).await, Ok(Ok(()))),
+            None => false,
+        };
+        if answers {
+            away_since.store(STORE_ANSWERS, Ordering::Release);
+        } else {
+            let now = self.sources.clock.now();
+            let _ = away_since.compare_exchange(
+                STORE_ANSWERS,
+                now,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
         }
         answers
     }
@@ -280,7 +325,7 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
             "current",
             (facts.overdue_keys > 0).then_some("day_key_overdue"),
         ),
-        HealthCheck::new("store", reach, store),
+        HealthCheck::new(STORE_CHECK, reach, store),
         HealthCheck::new(
             "publication",
             timeliness(facts.publication_overdue_secs),
@@ -442,7 +487,12 @@ mod tests {
             let checks = evaluate_checks(&facts, &BOUNDS);
             assert_eq!(
                 checks.iter().find(|check| check.name == name),
-                Some(&HealthCheck { name, ok, code })
+                Some(&HealthCheck {
+                    name,
+                    ok,
+                    code,
+                    shards: Vec::new()
+                })
             );
             let failing = checks.iter().filter(|check| !check.ok).count();
             assert_eq!(failing, usize::from(!ok), "{checks:?}");

@@ -14,7 +14,6 @@ use actix_server::Server;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, web};
 use anyhow::Context;
-use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -28,7 +27,9 @@ use crate::config::{CompatibleRules, Config, StoredRefusals, is_site_name};
 use crate::consent::{DropCounters, Gate, WithdrawnGrants};
 use crate::disk::{self, RestrictOutcome};
 use crate::enrich::{CountryDatabase, DataCentreNetworks, Enricher};
-use crate::flush::{self, RetentionJob, SegmentBacklog, SegmentFlusher};
+use crate::flush::{
+    self, RetentionJob, SegmentBacklog, SegmentFlusher, SegmentProgress, ShardFlushers,
+};
 use crate::health::{self, HealthMonitor};
 use crate::http::{ConnectionLimiter, RateLimiters, RequestEraser, TrustedProxies};
 use crate::ingest::mail::{self, MailIngestService};
@@ -41,7 +42,7 @@ use crate::publisher::LotPublisher;
 use crate::random::random_bytes;
 use crate::registry::Registry;
 use crate::sites::SiteDirectory;
-use crate::store::{BiUsers, EngineLimits, Store, StoreOptions};
+use crate::store::{BiUsers, EngineLimits, ShardPlace, Store, StoreOptions, StoreShards};
 use crate::telemetry::MetricsRenderer;
 use crate::web as pages;
 use crate::web::AuthState;
@@ -83,7 +84,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         site,
         consent_service,
         writer,
-        flusher,
+        flushers,
         rates,
         enricher,
         grant_keys,
@@ -146,7 +147,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || ended.send(writer.run()))?;
-    let mut flushing = tokio::spawn(flusher.run());
+    let mut flushing = tokio::spawn(flushers.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
     let publishing = tokio::spawn(Arc::clone(&site_publisher).run());
@@ -248,7 +249,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     if let Ok(ended) = sent {
         ended.context("the flusher stopped early")??;
     }
-    if let Some(store) = site.store.swap(None) {
+    for store in site.shards.take_all() {
         store.close().await;
     }
     if let Some(segments) = SegmentBacklog::from_folder(&journal.folder, site.clock.file_time())
@@ -294,7 +295,7 @@ struct CollectorParts {
     site: web::Data<pages::AppState>,
     consent_service: web::Data<ConsentService>,
     writer: JournalWriter,
-    flusher: SegmentFlusher,
+    flushers: ShardFlushers,
     rates: Arc<RateLimiters>,
     enricher: Arc<Enricher>,
     grant_keys: Arc<GrantKeyFile>,
@@ -340,13 +341,15 @@ fn build_parts(
     log_declared_rules(config);
 
     let flush_stats = Arc::new(flush::FlushStats::default());
+    let shard_options = shard_options(config);
+    let shards = Arc::new(StoreShards::new(shard_options.len()));
     let retention = Arc::new(RetentionJob::new(
         Arc::clone(&journal.folder),
         Arc::clone(&directory),
         clock.clone(),
         config.retention.ageing_limits(),
+        shards.shard_count(),
     ));
-    let slot = Arc::new(ArcSwapOption::empty());
     let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(
         today_utc(&clock),
     )));
@@ -355,7 +358,7 @@ fn build_parts(
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
     let registry = Arc::new(Registry::open(
         Arc::clone(&directory),
-        Arc::clone(&slot),
+        Arc::clone(&shards),
         dir,
         templates,
         Arc::clone(&withdrawn),
@@ -373,36 +376,49 @@ fn build_parts(
     };
     let consent_service = web::Data::new(build_consent_service(config, shared, progress)?);
 
-    let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);
-    let flusher = SegmentFlusher {
-        folder: Arc::clone(&journal.folder),
+    let progress = Arc::new(SegmentProgress::new(shards.shard_count()));
+    let mut flushed = Vec::new();
+    let mut flushers = ShardFlushers {
         closed_segments: sealed,
-        options: store_options(config),
-        retention: Arc::clone(&retention),
-        store_slot: Arc::clone(&slot),
-        stats: Arc::clone(&flush_stats),
-        finished: done,
-        stopping: stopping.clone(),
-        outage: Outage::default(),
-        queue: flush::FlushQueue::default(),
+        flushers: Vec::new(),
+        shards: Vec::new(),
     };
+    for options in shard_options {
+        let (done, of_shard) = watch::channel(None);
+        let (announce, announced) = mpsc::unbounded_channel();
+        flushed.push(of_shard);
+        flushers.shards.push(announce);
+        flushers.flushers.push(SegmentFlusher {
+            folder: Arc::clone(&journal.folder),
+            closed_segments: announced,
+            store_slot: shards.slot(options.shard.index()),
+            options,
+            retention: Arc::clone(&retention),
+            progress: Arc::clone(&progress),
+            stats: Arc::clone(&flush_stats),
+            finished: done,
+            stopping: stopping.clone(),
+            outage: Outage::default(),
+            queue: flush::FlushQueue::default(),
+        });
+    }
 
     let publisher = Arc::new(LotPublisher::new(
         &config.report,
         &config.test,
         clock.clone(),
         Arc::clone(&directory),
-        Arc::clone(&slot),
+        Arc::clone(&shards),
         journal.clone(),
-        flushed.clone(),
+        flushed,
     ));
 
     let health = health::HealthSources {
         clock: clock.clone(),
         journal: journal.clone(),
         day_keys: Arc::clone(&keys),
-        store: Arc::clone(&slot),
+        shards: Arc::clone(&shards),
         publisher_stats: publisher.stats(),
         retention_stats: retention.stats(),
         ledger_stats: consent_service.ledger.stats(),
@@ -470,8 +486,10 @@ fn build_parts(
         report_k: config.report.k,
         backup_dir: config.backup.dir.clone(),
         journal,
-        store: slot,
-        flushed_segment: flushed,
+        store: shards.first_slot(),
+        shards,
+        flushed_segment: progress.all_done(),
+        flush_progress: progress.any_done(),
         meters: MetricsRenderer::new(
             refusals,
             Arc::clone(&flush_stats),
@@ -484,10 +502,10 @@ fn build_parts(
         publisher,
         retention,
         flush_stats,
-        store_kind: if config.store.url.is_empty() {
-            "embedded"
-        } else {
-            "server"
+        store_kind: match (config.store.is_embedded(), config.store.shards.len()) {
+            (true, _) => "embedded",
+            (false, 0 | 1) => "server",
+            (false, _) => "shards",
         },
         journal_max_bytes: config.journal.max_bytes,
         started_at: jiff::Timestamp::now(),
@@ -511,7 +529,7 @@ fn build_parts(
         site,
         consent_service,
         writer,
-        flusher,
+        flushers,
         rates,
         enricher,
         grant_keys,
@@ -564,7 +582,7 @@ fn start_server(
 
 /// Removes other users' access to folders that an earlier version or a manual setup left open.
 fn restrict_folders(config: &Config) {
-    let embedded = config.store.url.is_empty().then_some(&config.store.dir);
+    let embedded = config.store.is_embedded().then_some(&config.store.dir);
     for folder in [
         &config.journal.dir,
         &config.ledger.dir,
@@ -647,13 +665,35 @@ pub(crate) async fn wait_for_stop_signal() -> &'static str {
     }
 }
 
-/// How to open the configured store.
+/// How to open each shard of the configured store, in order; one entry for a store without shards.
+fn shard_options(config: &Config) -> Vec<StoreOptions> {
+    let whole = store_options(config);
+    let urls = config.store.shard_urls();
+    let count = u32::try_from(urls.len()).unwrap_or(u32::MAX);
+    let shards = (0..).zip(urls).map(|(index, url)| StoreOptions {
+        url: Some(url.to_owned()),
+        shard: ShardPlace::new(index, count),
+        ..whole.clone()
+    });
+    let shards: Vec<StoreOptions> = shards.collect();
+    if shards.is_empty() {
+        return vec![whole];
+    }
+    shards
+}
+
+/// How to open the configured store, or its first shard.
 pub(crate) fn store_options(config: &Config) -> StoreOptions {
+    let urls = config.store.shard_urls();
     let store = &config.store;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
 
     StoreOptions {
-        url: some(&store.url),
+        url: match urls.first() {
+            Some(first) => Some((*first).to_owned()),
+            None => some(&store.url),
+        },
+        shard: ShardPlace::new(0, u32::try_from(urls.len()).unwrap_or(u32::MAX)),
         user: some(&store.user),
         password: some(store.password.expose_secret()),
         ca_file: store_ca_file(config),

@@ -292,9 +292,9 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 53] = [
         "Sums of money reported as 2^53 - 1 because they are larger",
     ),
     (
-        "footfall_store_unavailable_seconds",
+        STORE_AWAY_METRIC,
         false,
-        "Seconds since the store last responded, 0 while it responds",
+        "Seconds since the store last responded, 0 while it responds; by shard where there are several",
     ),
     (
         "footfall_engine_restarts_total",
@@ -345,6 +345,9 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 53] = [
     ("footfall_drops_total", true, "Hits dropped, by reason"),
 ];
 
+/// Has the label `shard` where the store has several.
+const STORE_AWAY_METRIC: &str = "footfall_store_unavailable_seconds";
+
 /// The only gauge that can be negative; in seconds.
 const CLOCK_AHEAD_METRIC: &str = "footfall_clock_ahead_seconds";
 
@@ -379,8 +382,8 @@ pub struct StoreReadings {
     pub table_bytes: Option<u64>,
     /// Sums of money that were clamped since the start.
     pub clamped_sums: u64,
-    /// Seconds since the last response; 0 while it responds.
-    pub away_secs: u64,
+    /// Seconds since the last response of each shard; 0 while it responds.
+    pub away_secs: Vec<u64>,
     /// Restarts of the embedded engine since the start; `None` without one.
     pub engine_restarts: Option<u64>,
 }
@@ -464,7 +467,7 @@ impl MetricsRenderer {
             read(&self.publisher_stats.last_success_secs),
             Some(self.publisher_stats.overdue_secs(times.now)),
             read(&self.retention_stats.failures),
-            read(&self.retention_stats.last_success_secs),
+            Some(self.retention_stats.last_success_secs()),
             Some(self.retention_stats.overdue_secs(times.now)),
             read(&self.ledger_stats.recorded_acts),
             read(&self.ledger_stats.rejected_acts),
@@ -478,7 +481,11 @@ impl MetricsRenderer {
             Some(doors.connections.rejected),
             Some(doors.connections.malformed),
             Some(store.clamped_sums),
-            Some(store.away_secs),
+            store
+                .away_secs
+                .first()
+                .copied()
+                .filter(|_| store.away_secs.len() == 1),
             store.engine_restarts,
             store.table_bytes,
             Some(cluster.map_or(1, |cluster| cluster.alive_collectors() as u64)),
@@ -495,6 +502,12 @@ impl MetricsRenderer {
                     (true, Some(figure)) => metrics::counter!(name).absolute(figure),
                     (false, Some(figure)) => metrics::gauge!(name).set(figure as f64),
                     (_, None) => {}
+                }
+            }
+            if store.away_secs.len() > 1 {
+                for (shard, secs) in (1_u32..).zip(&store.away_secs) {
+                    metrics::gauge!(STORE_AWAY_METRIC, "shard" => shard.to_string())
+                        .set(*secs as f64);
                 }
             }
             metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead.as_millis() as f64 / 1000.0);

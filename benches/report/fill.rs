@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use footfall::event::{SiteId, Subject};
-use footfall::store::{EngineLimits, Store, StoreOptions};
+use footfall::store::{EngineLimits, ShardPlace, Store, StoreOptions};
 
 use crate::{LAST_DAY, Outcome};
 
@@ -98,6 +98,7 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         ca_file: None,
         database: "footfall".to_owned(),
         cluster: None,
+        shard: ShardPlace::WHOLE,
         data_dir: dir.to_owned(),
         backup_dir: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),

@@ -21,8 +21,8 @@ use super::manifest::JournalState;
 use super::send_line::send_line;
 use crate::calendar::Day;
 use crate::clock::Clock;
-use crate::flush::StoreSlot;
 use crate::journal::JournalFolder;
+use crate::store::StoreSlot;
 use crate::store::archive::{GroupFolders, TableArchive, TableGroup, TableSums};
 
 /// How often the registry's tables are copied at most until no one changed them meanwhile.
@@ -199,6 +199,14 @@ impl BackupListener {
             );
             return send_line(&mut write, &reply).await;
         };
+        if store.shard().is_part() {
+            let reply = CopyReply::Failed(
+                "the collector's store has shards, which this command does not copy: use BACKUP of \
+                 ClickHouse on each shard, see docs/operate/SHARDS.md"
+                    .to_owned(),
+            );
+            return send_line(&mut write, &reply).await;
+        }
         let request = match request {
             FirstRequest::Copy(request) => request,
             FirstRequest::Handover(first) => {

@@ -218,22 +218,28 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         config.store.cluster.is_empty() || !config.store.url.is_empty(),
         "store.cluster",
         &["store.url"],
-        "is of a server; it must be empty where store.url is",
+        "is of the server at store.url; it must be empty where store.url is",
     );
     rules.require(
-        config.store.ca_file.is_empty() || config.store.url.starts_with("https://"),
+        config.store.ca_file.is_empty() || config.store.has_tls(),
         "store.ca_file",
-        &["store.url"],
+        &["store.url", "store.shards"],
         "is for a store.url that begins with https://",
+    );
+    rules.require(
+        config.store.url.is_empty() || config.store.shards.is_empty(),
+        "store.shards",
+        &["store.url"],
+        "is in place of store.url, which must be empty",
     );
 }
 
 fn check_bi_port(config: &Config, rules: &mut ViolationList) {
     let port = &config.bi_port;
     rules.require(
-        !port.is_enabled() || config.store.url.is_empty(),
+        !port.is_enabled() || config.store.is_embedded(),
         "bi_port.http_listen",
-        &["store.url"],
+        &["store.url", "store.shards"],
         "is for the embedded engine; a server of your own has ports and users of its own: \
          docs/use/BI.md",
     );
@@ -307,7 +313,7 @@ fn check_cluster(config: &Config, rules: &mut ViolationList) {
         "must be set where cluster.name is: the same file at all collectors",
     );
     rules.require(
-        !config.store.url.is_empty(),
+        !config.store.is_embedded(),
         "store.url",
         &["cluster.name"],
         "must be set where cluster.name is: collectors share one ClickHouse server",

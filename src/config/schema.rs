@@ -40,6 +40,9 @@ const ACCEPTED_VALUES: [(&str, &str); 6] = [
     ),
 ];
 
+/// The only key whose entries are lists.
+const LISTS_KEY: &str = "store.shards";
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ValueKind {
     Text,
@@ -47,6 +50,8 @@ pub(super) enum ValueKind {
     Boolean,
     /// A list of texts.
     List,
+    /// A list of lists of texts.
+    Lists,
     /// A list of tables.
     Tables,
     Section,
@@ -70,6 +75,9 @@ impl ValueKind {
             ValueKind::Integer => "must be an integer, without quotes",
             ValueKind::Boolean => "must be true or false, without quotes",
             ValueKind::List => "must be a list of texts, such as [\"a\", \"b\"]",
+            ValueKind::Lists => {
+                "must be a list of lists of texts, such as [[\"a\"], [\"b\", \"c\"]]"
+            }
             ValueKind::Tables => "must be a list of tables, such as [{ key = \"value\" }]",
             ValueKind::Section => "must be a table of keys",
         }
@@ -101,6 +109,9 @@ impl ConfigSchema {
     pub(super) fn key_kind(&self, key: &str) -> Option<ValueKind> {
         if self.samples.contains_key(key) {
             return Some(ValueKind::Tables);
+        }
+        if key == LISTS_KEY {
+            return Some(ValueKind::Lists);
         }
         let mut value = None;
         let mut table = Some(&self.defaults);
@@ -146,11 +157,13 @@ impl ConfigSchema {
             ValueKind::Integer
             | ValueKind::Boolean
             | ValueKind::List
+            | ValueKind::Lists
             | ValueKind::Tables
             | ValueKind::Section => match parse_literal(text) {
                 Some(value)
                     if ValueKind::from_value(&value) == kind
-                        || (kind == ValueKind::Tables && value.is_array()) =>
+                        || (matches!(kind, ValueKind::Tables | ValueKind::Lists)
+                            && value.is_array()) =>
                 {
                     Ok(value)
                 }
@@ -198,10 +211,10 @@ impl ConfigSchema {
             }
 
             if !value.same_type(expected) {
-                let kind = if sample.is_some() {
-                    ValueKind::Tables
-                } else {
-                    ValueKind::from_value(expected)
+                let kind = match sample {
+                    Some(_) => ValueKind::Tables,
+                    None if key == LISTS_KEY => ValueKind::Lists,
+                    None => ValueKind::from_value(expected),
                 };
                 *value = expected.clone();
                 say(key, kind.must_be().to_owned());
@@ -214,6 +227,15 @@ impl ConfigSchema {
                 );
             } else if let (Value::Array(entries), Some(sample)) = (&mut *value, sample) {
                 self.check_entries(entries, sample, &key, say);
+            } else if key == LISTS_KEY {
+                let is_list = |entry: &Value| {
+                    let entries = entry.as_array();
+                    entries.is_some_and(|entries| entries.iter().all(Value::is_str))
+                };
+                if !value.as_array().is_some_and(|all| all.iter().all(is_list)) {
+                    *value = expected.clone();
+                    say(key, ValueKind::Lists.must_be().to_owned());
+                }
             } else if let Some(place) = value
                 .as_array()
                 .and_then(|all| all.iter().position(|entry| !entry.is_str()))

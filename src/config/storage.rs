@@ -65,6 +65,13 @@ pub struct StoreConfig {
     /// `http(s)://host:8123` of a ClickHouse server; empty for the embedded engine.
     #[garde(custom(validate_store_url))]
     pub url: String,
+    /// In place of `url`: for each shard, the URLs of its replicas. A site's counts are on one shard,
+    /// by its id; the list cannot change once there are counts.
+    #[garde(custom(validate_shards))]
+    pub shards: Vec<Vec<String>>,
+    /// Who copies a shard's rows to its replicas: `collector` or `keeper`; empty for one replica.
+    #[garde(custom(validate_replication))]
+    pub replication: String,
     /// User of the server.
     #[garde(skip)]
     pub user: String,
@@ -102,6 +109,25 @@ pub struct StoreConfig {
     /// Connections of the embedded engine; each runs one statement at a time.
     #[garde(range(min = 1, max = 64))]
     pub connections: usize,
+}
+
+impl StoreConfig {
+    /// Whether the store is the embedded engine.
+    pub fn is_embedded(&self) -> bool {
+        self.url.is_empty() && self.shards.is_empty()
+    }
+
+    /// The URL of each shard, in order; none for a store without shards.
+    pub fn shard_urls(&self) -> Vec<&str> {
+        let replicas = self.shards.iter().filter_map(|replicas| replicas.first());
+        replicas.map(String::as_str).collect()
+    }
+
+    /// Whether a server is reached by TLS.
+    pub fn has_tls(&self) -> bool {
+        let all = self.shards.iter().flatten().chain([&self.url]);
+        all.into_iter().any(|url| url.starts_with("https://"))
+    }
 }
 
 /// `[backup]`: where `footfall backup` writes.
@@ -196,6 +222,41 @@ fn validate_store_url(value: &str, _: &()) -> garde::Result {
              of their own",
         )
     })
+}
+
+fn validate_shards(shards: &[Vec<String>], _: &()) -> garde::Result {
+    let error = |reason: String| Err(garde::Error::new(reason));
+    let mut seen: Vec<&str> = Vec::new();
+    for (number, replicas) in (1..).zip(shards) {
+        let number: usize = number;
+        let [url] = replicas.as_slice() else {
+            return error(format!(
+                "shard {number} has {} replicas; this version writes to one for each shard: \
+                 [[\"http://one:8123\"], [\"http://two:8123\"]]",
+                replicas.len()
+            ));
+        };
+        if let Err(reason) = check_store_url(url) {
+            return error(format!("shard {number} {reason}"));
+        }
+        if seen.contains(&url.as_str()) {
+            return error(format!(
+                "{url} is listed twice; each shard is a database of its own"
+            ));
+        }
+        seen.push(url);
+    }
+    Ok(())
+}
+
+fn validate_replication(value: &str, _: &()) -> garde::Result {
+    match value {
+        "" => Ok(()),
+        _ => Err(garde::Error::new(
+            "must be empty: this version keeps no replicas of shards; let the storage below \
+             ClickHouse keep copies",
+        )),
+    }
 }
 
 /// Checks the URL of a ClickHouse server.

@@ -9,6 +9,7 @@
 //! and then rejects the first once more, the first is quarantined.
 
 mod retention;
+mod segment_progress;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -16,14 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, watch};
 
 use crate::journal::{JournalError, JournalFolder, SealedSegment, read_sealed_segment};
 use crate::outage::Outage;
-use crate::store::{Store, StoreError, StoreOptions, close_engines};
+use crate::store::{Store, StoreError, StoreOptions, StoreSlot, close_engines};
 use retention::RETENTION_INTERVAL;
 pub use retention::{RetentionError, RetentionJob, RetentionStats};
+pub use segment_progress::SegmentProgress;
+use segment_progress::ShardOutcome;
 
 /// Pause before the second attempt. It doubles with each further attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
@@ -98,11 +100,8 @@ fn file_age(path: &Path, now: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-/// The store; empty until it has been reached once. Hits do not wait for it, report queries do.
-pub type StoreSlot = Arc<ArcSwapOption<Store>>;
-
-/// The task that sends segments. It owns everything that it needs; [`SegmentFlusher::run`] consumes
-/// it.
+/// The task that sends segments to one shard, or to a store without shards. It owns everything that
+/// it needs; [`SegmentFlusher::run`] consumes it.
 pub struct SegmentFlusher {
     /// The journal's folder.
     pub folder: Arc<JournalFolder>,
@@ -112,8 +111,10 @@ pub struct SegmentFlusher {
     pub options: StoreOptions,
     /// Deletes old counts and markers.
     pub retention: Arc<RetentionJob>,
-    /// Filled once the store is connected.
+    /// Filled once the store is connected. Hits do not wait for it, report queries do.
     pub store_slot: StoreSlot,
+    /// Shared by the flushers of all shards.
+    pub progress: Arc<SegmentProgress>,
     /// The counters that the metrics read.
     pub stats: Arc<FlushStats>,
     /// The number of the last segment that was sent or quarantined; `Some(0)` when the store is
@@ -151,7 +152,7 @@ impl SegmentFlusher {
             return Ok(());
         };
         self.store_slot.store(Some(Arc::clone(&store)));
-        self.finished.send_replace(Some(0));
+        self.finish_up_to(0);
 
         let mut ageing = tokio::time::interval(RETENTION_INTERVAL);
         ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -162,7 +163,7 @@ impl SegmentFlusher {
                 if !self.send_segment(&store, sealed).await {
                     return Ok(());
                 }
-                self.finished.send_replace(Some(number));
+                self.finish_up_to(number);
                 self.retention.remove_day_markers(&store).await;
                 continue;
             }
@@ -186,6 +187,16 @@ impl SegmentFlusher {
                 }
             }
         }
+    }
+
+    /// Records that the shard is done with all segments up to this one.
+    fn finish_up_to(&self, number: u64) {
+        self.finished.send_replace(Some(number));
+        self.progress.advance_shard(self.shard(), number);
+    }
+
+    fn shard(&self) -> usize {
+        self.options.shard.index()
     }
 
     /// Connects, with growing pauses. `None` if the collector stops first.
@@ -236,7 +247,6 @@ impl SegmentFlusher {
     /// take the segment: it is sent at the next start.
     async fn send_segment(&mut self, store: &Store, mut sealed: SealedSegment) -> bool {
         let number = sealed.number;
-        let path = self.folder.segment_path(number, "sealed");
         let (mut pause, mut refusals) = (MIN_PAUSE, 0);
         loop {
             match self.try_send(store, &mut sealed).await {
@@ -248,7 +258,7 @@ impl SegmentFlusher {
                 }
                 Err(SendFailure::Damaged(error)) => {
                     tracing::error!(%error, "a closed segment is damaged");
-                    self.quarantine_segment(&path);
+                    self.finish_segment(number, ShardOutcome::Rejected, 0);
                     return true;
                 }
                 Err(SendFailure::Rejected(error)) => {
@@ -269,9 +279,10 @@ impl SegmentFlusher {
                     tracing::error!(
                         segment = number,
                         error = failure.text,
+                        store = self.options.place(),
                         "the store takes other segments but rejects this one"
                     );
-                    self.quarantine_segment(&path);
+                    self.finish_segment(number, ShardOutcome::Rejected, 0);
                     return true;
                 }
                 refusals = 0;
@@ -293,7 +304,7 @@ impl SegmentFlusher {
                 .expect("the index is below the length");
 
             let outcome = self.try_send(store, &mut sealed).await;
-            // If it was taken, its file is gone, and trying it again does nothing.
+            // If it was taken, trying it again does nothing.
             self.queue.segments.insert(place, sealed);
             match outcome {
                 Ok(true) => return true,
@@ -332,12 +343,16 @@ impl SegmentFlusher {
         }
     }
 
-    /// Sends a segment once and removes its file. `false` if the file no longer exists.
+    /// Sends a segment once. Its file is removed if no other shard needs it. `false` if the shard
+    /// has it, or the file no longer exists.
     async fn try_send(
         &self,
         store: &Store,
         sealed: &mut SealedSegment,
     ) -> Result<bool, SendFailure> {
+        if self.progress.is_done(sealed.number, self.shard()) {
+            return Ok(false);
+        }
         let path = self.folder.segment_path(sealed.number, "sealed");
         let (id, sums) = match read_sealed_segment(&path) {
             Ok(read) => read,
@@ -363,28 +378,56 @@ impl SegmentFlusher {
             return Err(classify_failure(store, error).await);
         }
 
-        self.stats.segments.fetch_add(1, Ordering::Relaxed);
-        self.stats
-            .rows
-            .fetch_add(sums.row_count() as u64, Ordering::Relaxed);
-        if let Err(error) = std::fs::remove_file(&path) {
-            // The next start finds the file again and its markers in the store.
-            tracing::error!(file = %path.display(), %error, "a segment that was sent could not be \
-                removed");
-        }
+        let rows = sums.row_count() as u64;
+        self.finish_segment(sealed.number, ShardOutcome::Sent, rows);
         Ok(true)
     }
 
-    /// Moves a segment to the quarantine folder. The file is kept.
-    fn quarantine_segment(&self, path: &Path) {
-        self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
-        match self.folder.quarantine_file(path) {
-            Ok(kept) => {
-                tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not \
-                    in the reports")
-            }
-            Err(error) => tracing::error!(%error, "the segment could not be moved to quarantine"),
+    fn finish_segment(&self, number: u64, outcome: ShardOutcome, rows: u64) {
+        let of = (number, self.shard());
+        self.progress
+            .finish_segment(of, outcome, rows, &self.folder, &self.stats);
+    }
+}
+
+/// Announces each segment to the flushers of all shards, until the journal announces no more.
+async fn announce_to_shards(
+    mut closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
+    shards: Vec<mpsc::UnboundedSender<SealedSegment>>,
+) {
+    while let Some(sealed) = closed_segments.recv().await {
+        for shard in &shards {
+            // A flusher that has ended reports why in its own result.
+            let _ = shard.send(SealedSegment {
+                number: sealed.number,
+                is_new: sealed.is_new,
+            });
         }
+    }
+}
+
+/// The flushers of all shards, and what announces segments to them.
+pub struct ShardFlushers {
+    /// Segments announced by the journal, in order of their numbers.
+    pub closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
+    /// One for each shard.
+    pub flushers: Vec<SegmentFlusher>,
+    /// The other ends of the flushers' `closed_segments`.
+    pub shards: Vec<mpsc::UnboundedSender<SealedSegment>>,
+}
+
+impl ShardFlushers {
+    /// Runs until all flushers have ended.
+    ///
+    /// # Errors
+    ///
+    /// The first permanent failure of one of them, see [`SegmentFlusher::run`].
+    pub async fn run(self) -> Result<(), StoreError> {
+        let announcing = tokio::spawn(announce_to_shards(self.closed_segments, self.shards));
+        let running = self.flushers.into_iter().map(SegmentFlusher::run);
+        let ended = futures_util::future::try_join_all(running).await;
+        announcing.abort();
+        ended.map(drop)
     }
 }
 

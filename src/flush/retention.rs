@@ -2,7 +2,7 @@
 //! deletes markers of segments that can no longer be sent again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -29,37 +29,59 @@ const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
 pub struct RetentionStats {
     /// Runs that failed since the start.
     pub failures: AtomicU64,
+    shards: Vec<ShardRuns>,
+}
+
+/// The runs on one shard.
+struct ShardRuns {
     /// When old counts were last deleted, in Unix seconds; 0 before the first run of this start.
-    pub last_success_secs: AtomicU64,
+    last_success_secs: AtomicU64,
     /// When the next run is due.
     due_at: AtomicI64,
 }
 
 impl RetentionStats {
-    /// The first run is due at `start`.
-    fn due_from(start: Millis) -> RetentionStats {
-        RetentionStats {
-            failures: AtomicU64::default(),
+    /// The first run on each shard is due at `start`.
+    fn due_from(start: Millis, shards: usize) -> RetentionStats {
+        let runs = || ShardRuns {
             last_success_secs: AtomicU64::default(),
             due_at: AtomicI64::new(start),
+        };
+        RetentionStats {
+            failures: AtomicU64::default(),
+            shards: (0..shards).map(|_| runs()).collect(),
         }
     }
 
     /// For how many seconds a run has been due at `now`; 0 if none is due, or if the clock was not
     /// set when the last one ended.
     pub fn overdue_secs(&self, now: Millis) -> u64 {
-        let due_at = self.due_at.load(Ordering::Relaxed);
-        if due_at < MIN_CLOCK_MILLIS {
-            return 0;
-        }
-        u64::try_from(now.saturating_sub(due_at) / 1000).unwrap_or(0)
+        let overdue = self.shards.iter().map(|shard| {
+            let due_at = shard.due_at.load(Ordering::Relaxed);
+            if due_at < MIN_CLOCK_MILLIS {
+                return 0;
+            }
+            u64::try_from(now.saturating_sub(due_at) / 1000).unwrap_or(0)
+        });
+        overdue.max().unwrap_or(0)
     }
 
-    fn record_success(&self, now: Millis) {
+    /// When old counts were last deleted on every shard, in Unix seconds; 0 before the first run of
+    /// this start on one of them.
+    pub fn last_success_secs(&self) -> u64 {
+        let last = self
+            .shards
+            .iter()
+            .map(|shard| shard.last_success_secs.load(Ordering::Relaxed));
+        last.min().unwrap_or(0)
+    }
+
+    fn record_success(&self, shard: usize, now: Millis) {
+        let shard = &self.shards[shard];
         let interval = i64::try_from(RETENTION_INTERVAL.as_millis()).unwrap_or(0);
-        self.due_at.store(now + interval, Ordering::Relaxed);
+        shard.due_at.store(now + interval, Ordering::Relaxed);
         let secs = u64::try_from(now / 1000).unwrap_or(0);
-        self.last_success_secs.store(secs, Ordering::Relaxed);
+        shard.last_success_secs.store(secs, Ordering::Relaxed);
     }
 }
 
@@ -83,28 +105,42 @@ pub struct RetentionJob {
     clock: Clock,
     limits: AgeingLimits,
     stats: Arc<RetentionStats>,
+    shards: Vec<ShardState>,
+}
+
+/// The state of one shard.
+struct ShardState {
     /// Held by the run in progress.
     run_lock: Mutex<()>,
     /// The day on which the markers of old days were last removed.
     markers_removed_on: Mutex<Option<Day>>,
+    /// The latest day that today can be according to the counts, where the clock is ahead of it;
+    /// else the end of the calendar.
+    plausible_today: AtomicU16,
 }
 
 impl RetentionJob {
-    /// `folder` is the journal's, whose segments need their markers.
+    /// `folder` is the journal's, whose segments need their markers; `shards` the number of the
+    /// store's.
     pub fn new(
         folder: Arc<JournalFolder>,
         directory: Arc<SiteDirectory>,
         clock: Clock,
         limits: AgeingLimits,
+        shards: usize,
     ) -> RetentionJob {
+        let state = || ShardState {
+            run_lock: Mutex::default(),
+            markers_removed_on: Mutex::default(),
+            plausible_today: AtomicU16::new(u16::MAX),
+        };
         RetentionJob {
             folder,
             directory,
             limits,
-            stats: Arc::new(RetentionStats::due_from(clock.now())),
+            stats: Arc::new(RetentionStats::due_from(clock.now(), shards)),
             clock,
-            run_lock: Mutex::default(),
-            markers_removed_on: Mutex::default(),
+            shards: (0..shards).map(|_| state()).collect(),
         }
     }
 
@@ -125,22 +161,23 @@ impl RetentionJob {
     }
 
     /// Deletes what is older than the retention allows, makes old counts coarser, and deletes old
-    /// markers. Concurrent calls run one
-    /// after the other. Failures are logged and counted.
+    /// markers, on one shard. Concurrent calls for a shard run one after the other. Failures are
+    /// logged and counted.
     ///
     /// # Errors
     ///
     /// The clock was not set, or the store failed. What was deleted stays deleted, and the next
     /// call continues.
     pub async fn run(&self, store: &Store) -> Result<(), RetentionError> {
-        let _one_at_a_time = self.run_lock.lock().await;
+        let shard = store.shard().index();
+        let _one_at_a_time = self.shards[shard].run_lock.lock().await;
         let today = self.today_utc().ok_or(RetentionError::ClockNotSet)?;
 
         let outcome = self.delete_old_counts(store, today).await;
         match &outcome {
             Ok(aged) => {
-                self.stats.record_success(self.clock.now());
-                self.directory.set_plausible_today(aged.plausible_today);
+                self.stats.record_success(shard, self.clock.now());
+                self.set_plausible_today(shard, aged.plausible_today);
                 if let Some(bound) = aged.plausible_today {
                     tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; \
                         retention uses the date of the newest counts");
@@ -157,6 +194,19 @@ impl RetentionJob {
         self.remove_old_markers(store, today, MarkerScope::AllTables)
             .await;
         outcome.map(drop).map_err(RetentionError::from)
+    }
+
+    /// The clock is ahead only where it is ahead of the counts of every shard.
+    fn set_plausible_today(&self, shard: usize, bound: Option<Day>) {
+        let number = bound.map_or(u16::MAX, Day::as_number);
+        let latest = &self.shards[shard].plausible_today;
+        latest.store(number, Ordering::Relaxed);
+
+        let of_all = self.shards.iter();
+        let of_all = of_all.map(|shard| shard.plausible_today.load(Ordering::Relaxed));
+        let bound = of_all.max().filter(|number| *number != u16::MAX);
+        self.directory
+            .set_plausible_today(bound.map(Day::from_number));
     }
 
     async fn delete_old_counts(
@@ -184,7 +234,8 @@ impl RetentionJob {
         let Some(today) = self.today_utc() else {
             return;
         };
-        let mut removed_on = self.markers_removed_on.lock().await;
+        let state = &self.shards[store.shard().index()];
+        let mut removed_on = state.markers_removed_on.lock().await;
         if *removed_on < Some(today) {
             *removed_on = Some(today);
             self.remove_old_markers(store, today, MarkerScope::DayTables)

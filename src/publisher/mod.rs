@@ -1,7 +1,7 @@
 //! Decides when attributes are published: after each zone's day, and for busy sites after each
 //! hour.
 //!
-//! One task. It makes the journal close its segment, waits until the store has all counts of the
+//! One task for each shard of the store. It makes the journal close its segment, waits until the store has all counts of the
 //! days that are over, and then lets the store publish each unit. After an interruption of any
 //! kind, the next run continues. Several collectors of a database may run it at the same time.
 
@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::calendar::{Millis, TimeSpan};
 use crate::clock::Clock;
 use crate::config::{self, ReportConfig};
-use crate::flush::StoreSlot;
 use crate::journal::Journal;
 use crate::publication::{CoinKey, LotPolicy};
 use crate::sites::SiteDirectory;
-use crate::store::{PublicationUnit, Store, StoreError};
+use crate::store::{PublicationUnit, Store, StoreError, StoreShards};
 use schedule::ZoneSchedule;
 
 /// How often the task checks whether a unit is due.
@@ -35,7 +35,6 @@ const QUARTER_HOUR_MILLIS: i64 = 15 * 60 * 1000;
 const MAX_WAIT_FOR_SEGMENTS: Duration = Duration::from_secs(60);
 
 /// Figures for the metrics and the health page. Totals since the start, except the last two.
-#[derive(Default)]
 pub struct PublisherStats {
     /// Units that were published.
     pub units: AtomicU64,
@@ -45,25 +44,42 @@ pub struct PublisherStats {
     pub failures: AtomicU64,
     /// When the last unit was published, in Unix seconds; 0 before the first.
     pub last_success_secs: AtomicU64,
-    /// When the oldest waiting unit was due, or since when it is not known whether one is, in Unix
-    /// seconds; 0 if none is due.
-    due_since_secs: AtomicU64,
+    /// For each shard, when the oldest waiting unit was due, or since when it is not known whether
+    /// one is, in Unix seconds; 0 if none is due.
+    due_since_secs: Vec<AtomicU64>,
 }
 
 impl PublisherStats {
+    fn for_shards(shards: usize) -> PublisherStats {
+        PublisherStats {
+            units: AtomicU64::default(),
+            lots: AtomicU64::default(),
+            failures: AtomicU64::default(),
+            last_success_secs: AtomicU64::default(),
+            due_since_secs: (0..shards).map(|_| AtomicU64::default()).collect(),
+        }
+    }
+
     /// How long the oldest due unit has waited at `now`, in seconds; 0 if none is due.
     pub fn overdue_secs(&self, now: Millis) -> u64 {
-        match self.due_since_secs.load(Ordering::Relaxed) {
-            0 => 0,
-            since => u64::try_from(now / 1000).unwrap_or(0).saturating_sub(since),
+        let due = self
+            .due_since_secs
+            .iter()
+            .map(|due| due.load(Ordering::Relaxed));
+        match due.filter(|since| *since > 0).min() {
+            None => 0,
+            Some(since) => u64::try_from(now / 1000).unwrap_or(0).saturating_sub(since),
         }
     }
 
     /// After a run that could not find out what is due, `now` counts as due, unless something is.
-    fn mark_due(&self, now_secs: u64) {
-        let _ =
-            self.due_since_secs
-                .compare_exchange(0, now_secs, Ordering::Relaxed, Ordering::Relaxed);
+    fn mark_due(&self, shard: usize, now_secs: u64) {
+        let _ = self.due_since_secs[shard].compare_exchange(
+            0,
+            now_secs,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -88,34 +104,39 @@ pub enum PublisherError {
 pub struct LotPublisher {
     clock: Clock,
     directory: Arc<SiteDirectory>,
-    store: StoreSlot,
+    shards: Arc<StoreShards>,
     journal: Journal,
-    flushed: watch::Receiver<Option<u64>>,
+    flushed: Vec<watch::Receiver<Option<u64>>>,
     k: u64,
     open_lot: u64,
     delay: TimeSpan,
     coin_key: Option<[u8; 32]>,
     whole_lots: bool,
     stats: Arc<PublisherStats>,
-    run_lock: Mutex<()>,
+    /// One for each shard.
+    run_locks: Vec<Mutex<()>>,
 }
 
 impl LotPublisher {
-    /// `flushed` is the number of the last segment that the flusher finished. `test` can replace
-    /// the coin's key and turn off remainders.
+    /// `flushed` are the numbers of the last segments that the flushers of the shards finished.
+    /// `test` can replace the coin's key and turn off remainders.
     pub fn new(
         report: &ReportConfig,
         test: &config::TestConfig,
         clock: Clock,
         directory: Arc<SiteDirectory>,
-        store: StoreSlot,
+        shards: Arc<StoreShards>,
         journal: Journal,
-        flushed: watch::Receiver<Option<u64>>,
+        flushed: Vec<watch::Receiver<Option<u64>>>,
     ) -> LotPublisher {
         LotPublisher {
             clock,
             directory,
-            store,
+            stats: Arc::new(PublisherStats::for_shards(shards.shard_count())),
+            run_locks: (0..shards.shard_count())
+                .map(|_| Mutex::default())
+                .collect(),
+            shards,
             journal,
             flushed,
             k: u64::from(report.k),
@@ -123,8 +144,6 @@ impl LotPublisher {
             delay: TimeSpan::from_secs(report.publish_delay_secs),
             coin_key: test.coin_key_bytes(),
             whole_lots: test.whole_lots,
-            stats: Arc::default(),
-            run_lock: Mutex::default(),
         }
     }
 
@@ -139,6 +158,11 @@ impl LotPublisher {
         if matches!(self.clock, Clock::Test(_)) {
             return;
         }
+        // One shard that is away or slow delays no other.
+        join_all((0..self.shards.shard_count()).map(|shard| self.run_shard(shard))).await;
+    }
+
+    async fn run_shard(&self, shard: usize) {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut done, mut was_failing) = (None, false);
@@ -155,17 +179,18 @@ impl LotPublisher {
                 continue;
             }
 
-            match self.publish_due().await {
+            match self.publish_shard(shard).await {
                 Ok(_) => {
                     done = Some(quarter);
                     if std::mem::take(&mut was_failing) {
-                        tracing::info!("attributes are published again");
+                        tracing::info!(shard = shard + 1, "attributes are published again");
                     }
                 }
                 Err(PublisherError::NoStore | PublisherError::Stopping) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut was_failing, true) {
-                        tracing::error!(%error, "attributes could not be published; will retry");
+                        tracing::error!(%error, shard = shard + 1, "attributes could not be \
+                            published; will retry");
                     }
                 }
             }
@@ -173,12 +198,12 @@ impl LotPublisher {
     }
 
     /// Waits for the publication that runs, and holds off further ones until the guard is dropped.
-    pub async fn pause_publication(&self) -> MutexGuard<'_, ()> {
-        self.run_lock.lock().await
+    pub async fn pause_publication(&self) -> Vec<MutexGuard<'_, ()>> {
+        join_all(self.run_locks.iter().map(Mutex::lock)).await
     }
 
-    /// Publishes every unit that is due now, and returns their number. Concurrent calls run one
-    /// after the other.
+    /// Publishes every unit that is due now on every shard, and returns their number. Concurrent
+    /// calls run one after the other.
     ///
     /// # Errors
     ///
@@ -186,30 +211,40 @@ impl LotPublisher {
     /// time, or the store failed. Units that were published stay; the next call continues with the
     /// rest.
     pub async fn publish_due(&self) -> Result<usize, PublisherError> {
-        let _one_at_a_time = self.run_lock.lock().await;
-        let Some(store) = self.store.load_full() else {
-            self.stats.mark_due(self.now_secs());
+        let shards = (0..self.shards.shard_count()).map(|shard| self.publish_shard(shard));
+        let mut units = 0;
+        for outcome in join_all(shards).await {
+            units += outcome?;
+        }
+        Ok(units)
+    }
+
+    async fn publish_shard(&self, shard: usize) -> Result<usize, PublisherError> {
+        let _one_at_a_time = self.run_locks[shard].lock().await;
+        let Some(store) = self.shards.slot(shard).load_full() else {
+            self.stats.mark_due(shard, self.now_secs());
             return Err(PublisherError::NoStore);
         };
         let outcome = self.publish_due_units(&store).await;
 
         if outcome.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
-            self.stats.mark_due(self.now_secs());
+            self.stats.mark_due(shard, self.now_secs());
         }
         outcome
     }
 
     async fn publish_due_units(&self, store: &Store) -> Result<usize, PublisherError> {
         let until = self.clock.now() - self.delay;
+        let shard = store.shard().index();
         let mut due = self.collect_due_units(store, until).await?;
-        self.record_lateness(due.iter().map(|unit| unit.ended_at).min());
+        self.record_lateness(shard, due.iter().map(|unit| unit.ended_at).min());
         if due.is_empty() {
             return Ok(0);
         }
 
         // The journal may still hold counts of these days. They can be the first of their zone.
-        self.flush_segments().await?;
+        self.flush_segments(shard).await?;
         due = self.collect_due_units(store, until).await?;
 
         let policy = self.load_policy(store).await?;
@@ -230,7 +265,7 @@ impl LotPublisher {
             let (first, units) = (&units[0], units.len());
             tracing::debug!(zone = first.zone, day = %first.day, units, lots = publication.lots, cells = publication.cells, "attributes were published");
         }
-        self.record_lateness(None);
+        self.record_lateness(shard, None);
         Ok(due.len())
     }
 
@@ -257,13 +292,13 @@ impl LotPublisher {
         Ok(begun)
     }
 
-    async fn flush_segments(&self) -> Result<(), PublisherError> {
+    async fn flush_segments(&self, shard: usize) -> Result<(), PublisherError> {
         let last = self
             .journal
             .close_segment()
             .await
             .ok_or(PublisherError::Stopping)?;
-        let mut flushed = self.flushed.clone();
+        let mut flushed = self.flushed[shard].clone();
         let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
 
         match tokio::time::timeout(MAX_WAIT_FOR_SEGMENTS, stored).await {
@@ -285,11 +320,9 @@ impl LotPublisher {
         })
     }
 
-    fn record_lateness(&self, oldest: Option<u32>) {
+    fn record_lateness(&self, shard: usize, oldest: Option<u32>) {
         let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay.as_secs()).unwrap_or(0));
-        self.stats
-            .due_since_secs
-            .store(due.unwrap_or(0), Ordering::Relaxed);
+        self.stats.due_since_secs[shard].store(due.unwrap_or(0), Ordering::Relaxed);
     }
 
     fn now_secs(&self) -> u64 {

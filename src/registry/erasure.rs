@@ -46,16 +46,27 @@ impl Registry {
     /// finishes it.
     pub async fn erase_site(&self, erased: &ErasedSite) -> Result<BTreeMap<String, u64>, Problem> {
         let store = self.require_store()?;
+        let mut shards = self
+            .shards
+            .all_shards()
+            .ok_or_else(validation::store_unavailable)?;
+        // The first one last: what else is known of the site is there.
+        shards.reverse();
         // Sign-ins that wait may name a token of the site.
         self.write_audit_queue(&store).await;
         let names = self.directory.site_names();
         for name in &erased.names {
-            names.forget_site(SiteId::from_key(name));
+            let site = SiteId::from_key(name);
+            names.forget_site(site);
+            self.lock_shard_names().retain(|(known, _)| *known != site);
         }
-        let rows = store
-            .erase_site(erased)
-            .await
-            .map_err(validation::unconfirmed_problem)?;
+        let mut rows = BTreeMap::new();
+        for shard in &shards {
+            let erased = shard.erase_site(erased).await;
+            for (table, count) in erased.map_err(validation::unconfirmed_problem)? {
+                *rows.entry(table).or_default() += count;
+            }
+        }
         self.forget_entries(&erased.names).await?;
         let mut read = self.keys_revision.lock().await;
         // Fewer rows need not change the highest revision.

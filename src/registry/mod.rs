@@ -21,6 +21,7 @@ mod voids;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -33,7 +34,7 @@ use crate::event::{Problem, SiteId};
 use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::sites::SiteDirectory;
-use crate::store::{Store, StoreError};
+use crate::store::{ShardPlace, Store, StoreError, StoreShards, StoreSlot};
 use changes::EntriesState;
 use digests::DigestDays;
 use sign_outs::SignOuts;
@@ -50,7 +51,14 @@ const MAX_NAME_BATCH: usize = 2000;
 pub struct Registry {
     /// Sites and hosts in force, from configuration and registry.
     pub directory: Arc<SiteDirectory>,
-    store: Arc<ArcSwapOption<Store>>,
+    /// The first shard: everything of the registry is there.
+    store: StoreSlot,
+    /// All shards: each has the names of its sites, and may be asked to erase one.
+    shards: Arc<StoreShards>,
+    /// Names of new sites that the first shard has and their own shard has not.
+    shard_names: std::sync::Mutex<Vec<(SiteId, String)>>,
+    /// For each shard, whether it has all names of its sites that the first shard has.
+    has_names: Vec<AtomicBool>,
     /// State of the sites read last. Locked while they are read or changed: one change at a time.
     entries: Mutex<EntriesState>,
     keys: ArcSwapOption<CredentialIndex>,
@@ -78,16 +86,22 @@ impl Registry {
     /// the counted mail templates.
     pub fn open(
         directory: Arc<SiteDirectory>,
-        store: Arc<ArcSwapOption<Store>>,
+        shards: Arc<StoreShards>,
         dir: &Path,
         templates: Vec<String>,
         withdrawn: Arc<WithdrawnGrants>,
         cluster: Option<Arc<Cluster>>,
     ) -> Registry {
+        let has_names = (0..shards.shard_count())
+            .map(|shard| AtomicBool::new(shard == 0))
+            .collect();
         let entries = EntriesState::open(&directory, dir.join("registry.json"));
         Registry {
             directory,
-            store,
+            store: shards.first_slot(),
+            shards,
+            shard_names: std::sync::Mutex::default(),
+            has_names,
             entries: Mutex::new(entries),
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
@@ -139,7 +153,7 @@ impl Registry {
         reply
     }
 
-    /// The store.
+    /// The store, or its first shard.
     ///
     /// # Errors
     ///
@@ -150,8 +164,40 @@ impl Registry {
             .ok_or_else(validation::store_unavailable)
     }
 
+    /// The shard that holds a site.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until it is open.
+    fn require_shard(&self, site: SiteId) -> Result<Arc<Store>, Problem> {
+        self.shards
+            .find_owner(site)
+            .ok_or_else(validation::store_unavailable)
+    }
+
     /// Polls for changes, and writes what is queued, for as long as the collector runs.
     pub async fn poll_changes(self: Arc<Self>, every: Duration) {
+        // A shard that hangs must not hold up the rest.
+        tokio::join!(self.poll_registry(every), self.poll_shards(every));
+    }
+
+    /// Gives each shard the names of its sites.
+    async fn poll_shards(&self, every: Duration) {
+        if self.shards.shard_count() == 1 {
+            return;
+        }
+        let mut tick = tokio::time::interval(every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.write_shard_names().await;
+            if let Some(store) = self.store.load_full() {
+                self.copy_shard_names(&store).await;
+            }
+        }
+    }
+
+    async fn poll_registry(&self, every: Duration) {
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -228,7 +274,85 @@ impl Registry {
                     return;
                 }
             }
-            fresh.drain(..batch);
+            let stored = fresh.drain(..batch);
+            if self.shards.shard_count() > 1 {
+                let mut names = self.lock_shard_names();
+                names.extend(stored.filter(|(site, _)| self.owner_of(*site) > 0));
+            }
         }
+    }
+
+    /// Stores the names of new sites on their own shards, whose retention looks names up. Names for
+    /// a shard that is away stay queued.
+    async fn write_shard_names(&self) {
+        let mut waiting = std::mem::take(&mut *self.lock_shard_names());
+        if waiting.is_empty() {
+            return;
+        }
+        waiting.sort_by_key(|(site, _)| self.owner_of(*site));
+        let of_shards =
+            waiting.chunk_by(|(one, _), (other, _)| self.owner_of(*one) == self.owner_of(*other));
+        let writes = of_shards.map(async |names| {
+            let Some(store) = self.shards.find_owner(names[0].0) else {
+                return names;
+            };
+            for batch in names.chunks(MAX_NAME_BATCH) {
+                if let Err(error) = store.insert_known_names(batch).await {
+                    self.record_failure(&error, "the names of new sites cannot be stored");
+                    return names;
+                }
+            }
+            &names[..0]
+        });
+        let unwritten = futures_util::future::join_all(writes).await;
+        self.lock_shard_names()
+            .extend(unwritten.into_iter().flatten().cloned());
+    }
+
+    /// Once after the start, copies names that a shard lacks: it may have been away when they were
+    /// new, until the collector was stopped.
+    async fn copy_shard_names(&self, first: &Store) {
+        for (shard, has_names) in self.has_names.iter().enumerate() {
+            let Some(store) = self.shards.slot(shard).load_full() else {
+                continue;
+            };
+            if has_names.load(Ordering::Relaxed) {
+                continue;
+            }
+            match copy_names(first, &store).await {
+                Ok(()) => has_names.store(true, Ordering::Relaxed),
+                Err(error) => self
+                    .record_failure(&error, "the names of sites cannot be copied to their shard"),
+            }
+        }
+    }
+
+    fn owner_of(&self, site: SiteId) -> usize {
+        ShardPlace::owner_of(site, self.shards.shard_count())
+    }
+
+    fn lock_shard_names(&self) -> std::sync::MutexGuard<'_, Vec<(SiteId, String)>> {
+        self.shard_names
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Copies the names of a shard's sites from the first shard, unless it has as many.
+async fn copy_names(first: &Store, shard: &Store) -> Result<(), StoreError> {
+    let place = shard.shard();
+    if first.count_shard_names(place).await? <= shard.count_shard_names(place).await? {
+        return Ok(());
+    }
+    let mut after = String::new();
+    loop {
+        let names = first
+            .read_shard_names(place, &after, MAX_NAME_BATCH)
+            .await?;
+        let Some((_, last)) = names.last() else {
+            return Ok(());
+        };
+        after.clone_from(last);
+        shard.insert_known_names(&names).await?;
     }
 }

@@ -19,7 +19,7 @@ impl Registry {
         site: SiteId,
         void: &VoidRequest,
     ) -> Result<(VoidRow, bool), Problem> {
-        let store = self.require_store()?;
+        let (registry, store) = (self.require_store()?, self.require_shard(site)?);
         let _alone = self.keys_revision.lock().await;
         let known = |voids: Vec<VoidRow>| voids.into_iter().find(|known| known.id == void.id);
         if let Some(known) = known(
@@ -37,7 +37,7 @@ impl Registry {
         }
 
         let at = u32::try_from(by.at / 1000).unwrap_or(0);
-        store
+        registry
             .insert_audit_entries(&[by])
             .await
             .map_err(validation::store_problem)?;
@@ -62,7 +62,7 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, Problem> {
-        let store = self.require_store()?;
+        let store = self.require_shard(site)?;
         store
             .list_voids(site)
             .await

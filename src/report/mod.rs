@@ -5,6 +5,7 @@
 //! over, so no choice of range or filter can divide a published lot. This module does not check
 //! permissions; `web` does.
 
+mod coverage;
 mod faults;
 mod mail;
 mod partial_range;
@@ -18,6 +19,7 @@ mod series;
 mod suppression;
 mod vitals;
 
+pub use coverage::CoveredResponse;
 pub use faults::{FaultsResponse, run_faults_report};
 pub use mail::{MailReportResponse, run_mail_report};
 pub use platform::{
@@ -25,5 +27,5 @@ pub use platform::{
 };
 pub use query::{ReportFilter, ReportLimits, ReportParams, ReportQuery};
 pub use response::ReportResponse;
-pub use runner::run_report;
+pub use runner::{run_report, run_report_of};
 pub use vitals::{VitalsResponse, run_vitals_report};

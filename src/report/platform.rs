@@ -1,9 +1,11 @@
 //! Reports over all sites, for operators. Sites are content. Attributes of people appear only in
 //! the reports of site 0 (the platform), under the same rules as for any site.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::query::ReportQuery;
@@ -12,7 +14,7 @@ use super::vitals::{Histogram, SpeedSummary};
 use crate::calendar::DayRange;
 use crate::event::{SiteId, WebVital};
 use crate::sites::SiteDirectory;
-use crate::store::{ActivityRow, PageHistogram, Store, StoreError};
+use crate::store::{ActivityRow, PageHistogram, RespondingShards, Store, StoreError};
 
 /// Sites that one search can match in the store; more are ignored.
 const MAX_FOUND_SITES: usize = 1000;
@@ -155,9 +157,10 @@ pub async fn run_drops_report(
 ///
 /// # Errors
 ///
-/// A query failed, see [`StoreError`]: the search, the counts or the lookup of names.
+/// A query failed, see [`StoreError`]: the search, the counts or the lookup of names. A search
+/// needs the first shard, which has the names.
 pub async fn run_sites_report(
-    store: &Store,
+    shards: &RespondingShards,
     directory: &Arc<SiteDirectory>,
     question: &ReportQuery,
     search: &str,
@@ -165,6 +168,7 @@ pub async fn run_sites_report(
     let found = match search {
         "" => None,
         text => {
+            let store = shards.first_shard().ok_or(NAMES_AWAY)?;
             let mut names = store.search_site_names("", text, MAX_FOUND_SITES).await?;
             names.extend(search_entries(directory, text).await);
             let ids: BTreeSet<SiteId> = names.iter().map(|name| SiteId::from_key(name)).collect();
@@ -180,17 +184,17 @@ pub async fn run_sites_report(
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
     let policy = directory.retention_policy();
     let kept = (&*policy, question.today.min(directory.plausible_today()));
-    let rows = store
-        .most_active_sites(
-            [range, before],
-            days,
-            found.as_deref(),
-            question.limit,
-            kept,
-        )
-        .await?;
+    let each = shards.stores.iter().map(|store| {
+        let (found, limit) = (found.as_deref(), question.limit);
+        store.most_active_sites([range, before], days, found, limit, kept)
+    });
+    let mut rows: Vec<ActivityRow> = try_join_all(each).await?.into_iter().flatten().collect();
+    // A site is on one shard only, so that the first of all are among the first of each.
+    rows.sort_by_key(|row| (Reverse(row.now.1), Reverse(row.now.0), row.site));
+    rows.truncate(question.limit);
 
-    let names = load_site_names(store, directory, rows.iter().map(|row| row.site)).await?;
+    let ids = rows.iter().map(|row| row.site);
+    let names = load_shard_names(shards, directory, ids).await?;
     let row = |ActivityRow {
                    site,
                    now,
@@ -220,21 +224,38 @@ pub async fn run_sites_report(
 ///
 /// A query failed, see [`StoreError`].
 pub async fn run_pages_report(
-    store: &Store,
+    shards: &RespondingShards,
     directory: &SiteDirectory,
     question: &ReportQuery,
 ) -> Result<PageIssues, StoreError> {
     let range = question.days;
     let policy = directory.retention_policy();
     let kept = (&*policy, question.today.min(directory.plausible_today()));
-    let slow = store.slowest_pages(WebVital::Lcp, range, question.limit, kept);
-    let broken = store.most_frequent_faults(range, question.limit, kept);
-    let (slow, broken) = tokio::try_join!(slow, broken)?;
+    let slow = shards
+        .stores
+        .iter()
+        .map(|store| store.slowest_pages(WebVital::Lcp, range, question.limit, kept));
+    let broken = shards
+        .stores
+        .iter()
+        .map(|store| store.most_frequent_faults(range, question.limit, kept));
+    let (slow, broken) = tokio::try_join!(try_join_all(slow), try_join_all(broken))?;
+
+    let mut slow: Vec<PageHistogram> = slow.into_iter().flatten().collect();
+    slow.sort_by_cached_key(|page| (Reverse(count_poor(page)), page.site, page.path.clone()));
+    slow.truncate(question.limit);
+    let mut broken: Vec<_> = broken.into_iter().flatten().collect();
+    broken.sort_by_cached_key(|page| {
+        let texts = [&page.kind, &page.fault, &page.path].map(String::clone);
+        (Reverse(page.hits), page.site, texts)
+    });
+    broken.truncate(question.limit);
+
     let ids = slow
         .iter()
         .map(|page| page.site)
         .chain(broken.iter().map(|page| page.site));
-    let names = load_site_names(store, directory, ids).await?;
+    let names = load_shard_names(shards, directory, ids).await?;
 
     let slow = slow.into_iter().map(
         |PageHistogram {
@@ -275,6 +296,31 @@ pub async fn run_pages_report(
     })
 }
 
+/// The search for names without the first shard.
+const NAMES_AWAY: StoreError = StoreError::Unreachable {
+    step: "a search of names",
+    kind: "the first shard does not respond",
+};
+
+/// Loads above the metric's second threshold.
+fn count_poor(page: &PageHistogram) -> u64 {
+    let bound = WebVital::Lcp.bucket_for(WebVital::Lcp.thresholds().1);
+    let poor = page.buckets.iter().filter(|(bucket, _)| *bucket > bound);
+    poor.map(|(_, hits)| hits).sum()
+}
+
+/// Names of these sites. Without the first shard, only those of sites with an entry of their own.
+async fn load_shard_names(
+    shards: &RespondingShards,
+    directory: &SiteDirectory,
+    ids: impl Iterator<Item = u128>,
+) -> Result<HashMap<u128, String>, StoreError> {
+    match shards.first_shard() {
+        Some(store) => load_site_names(store, directory, ids).await,
+        None => Ok(add_entry_names(HashMap::new(), directory, ids)),
+    }
+}
+
 /// Names of sites with an entry of their own that contain the text.
 async fn search_entries(directory: &Arc<SiteDirectory>, text: &str) -> Vec<String> {
     let (directory, text) = (Arc::clone(directory), text.to_owned());
@@ -296,14 +342,25 @@ pub async fn load_site_names(
     ids: impl Iterator<Item = u128>,
 ) -> Result<HashMap<u128, String>, StoreError> {
     let ids: Vec<u128> = ids.collect();
-    let mut names: HashMap<u128, String> = match ids.is_empty() {
+    let names: HashMap<u128, String> = match ids.is_empty() {
         true => HashMap::new(),
         false => store.read_site_names(&ids).await?.into_iter().collect(),
     };
+    Ok(add_entry_names(names, directory, ids.into_iter()))
+}
+
+/// Adds the names of sites with an entry of their own.
+fn add_entry_names(
+    mut names: HashMap<u128, String>,
+    directory: &SiteDirectory,
+    ids: impl Iterator<Item = u128>,
+) -> HashMap<u128, String> {
     let resolver = directory.resolver();
-    let own = |id: &u128| Some((*id, resolver.find_name(SiteId::from_u128(*id))?.to_owned()));
-    names.extend(ids.iter().filter_map(own));
-    Ok(names)
+    names.extend(ids.filter_map(|id| {
+        let name = resolver.find_name(SiteId::from_u128(id))?;
+        Some((id, name.to_owned()))
+    }));
+    names
 }
 
 /// The same number of days, right before the range.

@@ -131,7 +131,7 @@ pub enum ReportFilter {
 }
 
 /// A validated report query. All days are calendar days in `zone`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReportQuery {
     /// Name of the site, as requested.
     pub site_name: String,

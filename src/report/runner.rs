@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
+
 use super::partial_range::ComparableRange;
 use super::query::{ReportFilter, ReportQuery};
 use super::range::SeriesInterval;
@@ -25,13 +27,25 @@ use crate::store::{
 ///
 /// # Errors
 ///
-/// A query failed, see [`StoreError`]: the store cannot be reached or rejected it. There are no
-/// partial responses.
+/// A query failed, see [`StoreError`]: the store cannot be reached or rejected it. A response has
+/// all of the store's counts.
 pub async fn run_report(
     store: &Store,
+    question: ReportQuery,
+) -> Result<ReportResponse, StoreError> {
+    run_report_of(&[store], question).await
+}
+
+/// The same from several shards, which hold the platform's counts together.
+///
+/// # Errors
+///
+/// A query failed on one of the shards.
+pub async fn run_report_of(
+    stores: &[&Store],
     mut question: ReportQuery,
 ) -> Result<ReportResponse, StoreError> {
-    let read = store.site_reader(question.site);
+    let read = Store::site_reader_of(stores, question.site);
     if question.from_first_day {
         let (first, last) = (question.days.first(), question.days.last());
         let counted = read.first_day().await?.unwrap_or(last);
@@ -39,7 +53,9 @@ pub async fn run_report(
     }
     // Read before the counts: lots that are published between the two reads are not in this
     // response, which therefore must not be marked as final.
-    let published = store.publication_cutoff(&question.zone_name()).await?;
+    let zone = question.zone_name();
+    let cutoffs = stores.iter().map(|store| store.publication_cutoff(&zone));
+    let published = PublicationCutoff::of_shards(&try_join_all(cutoffs).await?);
 
     let before = question.comparison_query();
     let before = async {

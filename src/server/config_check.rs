@@ -156,12 +156,12 @@ fn check_data_files(config: &Config) -> Vec<CheckFailure> {
     {
         refused.push(("data.datacenter_networks", error.to_string()));
     }
-    let (library, embedded) = (&config.store.library, config.store.url.is_empty());
+    let (library, embedded) = (&config.store.library, config.store.is_embedded());
     if embedded && !library.is_empty() && !Path::new(library).is_file() {
         refused.push(("store.library", format!("{library}: there is no such file")));
     }
 
-    if config.store.url.starts_with("https://")
+    if config.store.has_tls()
         && let Some(file) = super::store_ca_file(config)
         && let Err(reason) = tls::read_root_certificates(&file)
     {
@@ -182,8 +182,7 @@ fn check_data_files(config: &Config) -> Vec<CheckFailure> {
 fn check_folders(config: &Config) -> Vec<CheckFailure> {
     let embedded = config
         .store
-        .url
-        .is_empty()
+        .is_embedded()
         .then_some(("store.dir", &config.store.dir));
     let own = [
         ("journal.dir", &config.journal.dir),

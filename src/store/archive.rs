@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::error::{StoreError, error_during};
 use super::schema::{create_database, quote_name};
 use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE};
-use super::{Store, StoreOptions, check_options, open_client};
+use super::{Store, StoreOptions, check_options, check_whole, open_client};
 use crate::random::random_u64;
 
 /// A copy of all tables, or their sums. Beyond this the server hangs.
@@ -151,12 +151,7 @@ impl TableArchive {
     /// copy of one node would not be whole.
     pub async fn open(options: &StoreOptions, disk: &str) -> Result<TableArchive, StoreError> {
         check_options(options)?;
-        if options.cluster.is_some() {
-            return Err(StoreError::InvalidOption {
-                key: "cluster",
-                reason: "is not copied: use BACKUP ... ON CLUSTER of ClickHouse",
-            });
-        }
+        check_whole(options)?;
         let (client, engine) = open_client(options).await?;
         Ok(TableArchive {
             client: StoreClient::new(client.with_database("default")).with_long_deadline(),

@@ -122,6 +122,32 @@ pub enum StoreError {
         /// Where they come from.
         place: String,
     },
+    /// The database is another shard than the configuration says.
+    #[error(
+        "{place} is shard {number} of {count}, and the configuration has it as shard {wanted} of {of}: a site stays on \
+         its shard, so store.shards must list the same shards in the same order as at their first start"
+    )]
+    OtherShard {
+        /// Where the database is.
+        place: String,
+        /// Its number, from 1.
+        number: u32,
+        /// How many shards it is one of.
+        count: u32,
+        /// The number in the configuration.
+        wanted: u32,
+        /// The number of shards in the configuration.
+        of: u32,
+    },
+    /// A database with counts of all sites cannot become a shard.
+    #[error(
+        "{place} holds counts of a store without shards, and sites are not moved between shards: give store.shards a \
+         store.database that is new"
+    )]
+    ShardNotEmpty {
+        /// Where the database is.
+        place: String,
+    },
     /// There is no database to move.
     #[error("{place} does not exist: there is nothing to move")]
     NothingToMove {
@@ -160,6 +186,8 @@ impl StoreError {
             StoreError::Engine(_)
             | StoreError::SchemaTooNew { .. }
             | StoreError::InvalidOption { .. }
+            | StoreError::OtherShard { .. }
+            | StoreError::ShardNotEmpty { .. }
             | StoreError::NothingToMove { .. }
             | StoreError::UnexpectedResponse { .. } => false,
         }

@@ -26,6 +26,8 @@ mod registry;
 mod repair;
 mod retention;
 pub mod schema;
+mod shard;
+mod shards;
 mod site_reader;
 pub mod tls;
 pub mod transfer;
@@ -53,6 +55,8 @@ pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
 pub use registry::RegistryRevisions;
 pub use retention::{ExpiredRows, HeldSince, RetentionOutcome};
 pub use schema::NEWEST_SCHEMA;
+pub use shard::ShardPlace;
+pub use shards::{RespondingShards, StoreShards, StoreSlot};
 pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,
 };
@@ -104,6 +108,8 @@ pub struct StoreOptions {
     pub database: String,
     /// The server's cluster on which replicated tables are made; `None` for tables of one machine.
     pub cluster: Option<String>,
+    /// Which of how many shards the database is.
+    pub shard: ShardPlace,
     /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
     /// The folder of backups: the embedded engine may read and write there. `None` for no backups.
@@ -142,6 +148,7 @@ pub struct Store {
     short_client: StoreClient,
     engine: Option<Engine>,
     cluster: Option<String>,
+    shard: ShardPlace,
     database: String,
     clamped: AtomicU64,
     /// Held for reading by what changes the tables of counts; for writing by a backup.
@@ -170,6 +177,10 @@ impl Store {
         TransferState::read_state(&calls, &options.database)
             .await?
             .check_usable()?;
+        let (shard, place) = (options.shard, options.place());
+        shard
+            .check_database(&calls, &options.database, &place)
+            .await?;
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::apply_migrations(
@@ -181,12 +192,16 @@ impl Store {
         )
         .await?;
         repair::restore_missing_tables(&client, &options.database, cluster).await?;
+        shard
+            .record_database(&calls, &options.database, &place)
+            .await?;
         let (cluster, database) = (options.cluster.clone(), options.database.clone());
         Ok(Store {
             client,
             short_client: calls,
             engine,
             cluster,
+            shard,
             database,
             clamped: AtomicU64::new(0),
             write_gate: Arc::default(),
@@ -194,12 +209,26 @@ impl Store {
         })
     }
 
+    /// Which shard it is.
+    pub fn shard(&self) -> ShardPlace {
+        self.shard
+    }
+
     /// The queries about one site.
     pub fn site_reader(&self, site: SiteId) -> SiteReader<'_> {
         SiteReader {
-            short_client: &self.short_client,
+            clients: vec![&self.short_client],
             site,
             clamped: &self.clamped,
+        }
+    }
+
+    /// The queries about one site, or the platform, whose rows are on several shards.
+    pub fn site_reader_of<'s>(stores: &[&'s Store], site: SiteId) -> SiteReader<'s> {
+        SiteReader {
+            clients: stores.iter().map(|store| &store.short_client).collect(),
+            site,
+            clamped: &stores[0].clamped,
         }
     }
 
@@ -349,6 +378,8 @@ impl Store {
         let _open = self.write_gate.read().await;
         let present = self.with_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
+        let part = self.shard.is_part().then(|| self.shard.select_rows(sums));
+        let sums = part.as_ref().unwrap_or(sums);
         if again {
             self.kill_former_inserts(token).await?;
         }
@@ -515,6 +546,12 @@ fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
             reason: "letters, digits and _ only",
         });
     }
+    if options.shard.is_part() && (options.cluster.is_some() || options.url.is_none()) {
+        return Err(StoreError::InvalidOption {
+            key: "shards",
+            reason: "are servers with plain tables: needs URLs, and no store.cluster",
+        });
+    }
 
     match (&options.url, &options.cluster) {
         (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
@@ -529,6 +566,25 @@ fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Refuses to copy the tables of one shard as if they were all.
+fn check_whole(options: &StoreOptions) -> Result<(), StoreError> {
+    let (key, reason) = if options.cluster.is_some() {
+        (
+            "cluster",
+            "is not copied: use BACKUP ... ON CLUSTER of ClickHouse",
+        )
+    } else if options.shard.is_part() {
+        (
+            "shards",
+            "are not copied by this command: use BACKUP of ClickHouse on each shard, see \
+             docs/operate/SHARDS.md",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::InvalidOption { key, reason })
 }
 
 /// A client of the configured server or of the embedded engine, which is started.

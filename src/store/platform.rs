@@ -9,6 +9,7 @@ use super::client::{MAX_IDS_PER_STATEMENT, MAX_SQL_BYTES};
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use super::retention::kept_condition;
+use super::shard::ShardPlace;
 use super::site_reader::FaultTotal;
 use crate::calendar::{Day, DayRange};
 use crate::config::RetentionPolicy;
@@ -320,6 +321,48 @@ impl Store {
                 .map_err(error_during(STEP))?;
         }
         insert.end().await.map_err(error_during(STEP))
+    }
+
+    /// The number of sites of a shard whose names are here.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn count_shard_names(&self, shard: ShardPlace) -> Result<u64, StoreError> {
+        let sql = format!(
+            "SELECT uniqExact(site) FROM names WHERE {}",
+            shard.site_condition()
+        );
+        let query = self.short_client.query(&sql).fetch_one();
+        query.await.map_err(error_during(STEP))
+    }
+
+    /// Names of sites of a shard that come after `after`, in alphabetical order, at most `limit`
+    /// rows. A name may appear twice.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_shard_names(
+        &self,
+        shard: ShardPlace,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(SiteId, String)>, StoreError> {
+        let sql = format!(
+            "SELECT site, name FROM names WHERE name > ? AND {} ORDER BY name LIMIT ?",
+            shard.site_condition()
+        );
+        let query = self.short_client.query(&sql).bind(after);
+        let rows: Vec<(u128, String)> = query
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(site, name)| (SiteId::from_u128(site), name))
+            .collect())
     }
 
     /// The names of those sites that are known. Ids with two names are left out.

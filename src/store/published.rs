@@ -89,6 +89,23 @@ impl Store {
     }
 }
 
+impl PublicationCutoff {
+    /// Up to when all shards are published.
+    pub fn of_shards(shards: &[PublicationCutoff]) -> PublicationCutoff {
+        let through = shards.iter().map(|shard| shard.through).min().flatten();
+        let hours = shards.iter().map(|shard| (shard.through, shard.hour));
+        let same_day = hours.clone().all(|(day, _)| day == through);
+        PublicationCutoff {
+            through,
+            hour: hours
+                .map(|(_, hour)| hour)
+                .min()
+                .flatten()
+                .filter(|_| same_day),
+        }
+    }
+}
+
 impl SiteReader<'_> {
     /// All published values of an item, in all dimensions. Lots count on their day of publication.
     ///
@@ -108,18 +125,14 @@ impl SiteReader<'_> {
                    WHERE site = ? AND subject = ? AND item = ? \
                    AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY dim, value, day, lot) GROUP BY dim, value";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(subject.name())
-            .bind(item);
-        query
-            .bind(days.first().as_number())
-            .bind(days.last().as_number())
-            .fetch_all()
-            .await
-            .map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = client.query(sql).bind(self.site.as_u128());
+            let query = query.bind(subject.name()).bind(item);
+            query
+                .bind(days.first().as_number())
+                .bind(days.last().as_number())
+        })
+        .await
     }
 
     /// The published counts of one value: for the site, and for at most `limit` items of each
@@ -144,17 +157,15 @@ impl SiteReader<'_> {
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY subject, item, day, lot) \
                    GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item \
                    LIMIT ? BY subject";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(dim.name())
-            .bind(value);
-        let query = query
-            .bind(days.first().as_number())
-            .bind(days.last().as_number())
-            .bind(limit as u64);
-        query.fetch_all().await.map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = client.query(sql).bind(self.site.as_u128());
+            let query = query.bind(dim.name()).bind(value);
+            query
+                .bind(days.first().as_number())
+                .bind(days.last().as_number())
+                .bind(limit as u64)
+        })
+        .await
     }
 
     /// The site's published visitors by day of publication and class of device: day in days since
@@ -173,12 +184,7 @@ impl SiteReader<'_> {
                    WHERE site = ? AND subject = 'site' AND item = '' AND dim = 'device' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) \
                    GROUP BY number, value";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        query.fetch_all().await.map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| self.bind_site_days(client.query(sql), days))
+            .await
     }
 }

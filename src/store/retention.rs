@@ -129,6 +129,18 @@ pub struct HeldSince {
     pub oldest_pending: Option<u16>,
 }
 
+impl HeldSince {
+    /// Since when any of the shards holds counts.
+    pub fn of_shards(shards: &[HeldSince]) -> HeldSince {
+        let oldest = |of: fn(&HeldSince) -> Option<u16>| shards.iter().filter_map(of).min();
+        HeldSince {
+            oldest_day: oldest(|held| held.oldest_day),
+            oldest_unpublished: oldest(|held| held.oldest_unpublished),
+            oldest_pending: oldest(|held| held.oldest_pending),
+        }
+    }
+}
+
 #[derive(Row, Deserialize)]
 struct ExpiredRow {
     subject: u128,

@@ -1,12 +1,14 @@
 //! Typed queries about one site. They always use `sum()` and `GROUP BY`, because several parts may
 //! contain rows of one key.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 
-use super::client::StoreClient;
+use super::client::{StoreClient, StoreQuery};
 use super::error::{StoreError, error_during};
 use super::voids::{BOOKED_QUERY, MIN_INEXACT_INTEGER};
 use crate::calendar::{Day, DayRange, HourRange};
@@ -17,7 +19,8 @@ pub type CounterSums = [u64; CounterKind::ALL.len()];
 
 /// The queries about one site.
 pub struct SiteReader<'a> {
-    pub(super) short_client: &'a StoreClient,
+    /// Of the shards that hold the site's rows: one, or several for the platform.
+    pub(super) clients: Vec<&'a StoreClient>,
     pub(super) site: SiteId,
     /// How often a sum of money was reduced to the largest exact integer.
     pub(super) clamped: &'a AtomicU64,
@@ -51,20 +54,19 @@ impl SiteReader<'_> {
             sums_expression()
         );
 
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(self.site.as_u128())
-            .bind(subject.name())
-            .bind(item);
-        let rows = query
-            .bind(days.first().as_number())
-            .bind(days.last().as_number())
-            .fetch_all::<KeyedSums<u16, CounterSums>>()
-            .await
-            .map_err(error_during(STEP))?;
+        let rows = self.fetch_rows(STEP, |client| {
+            let query = client.query(&sql).bind(self.site.as_u128());
+            let query = query.bind(subject.name()).bind(item);
+            query
+                .bind(days.first().as_number())
+                .bind(days.last().as_number())
+        });
 
-        Ok(rows
+        let rows: Vec<KeyedSums<u16, CounterSums>> = rows.await?;
+        Ok(self
+            .merge_sums(rows, |sum, more| {
+                sum.iter_mut().zip(more).for_each(|(sum, n)| *sum += n)
+            })
             .into_iter()
             .map(|row| (Day::from_number(row.key), row.sums))
             .collect())
@@ -85,17 +87,19 @@ impl SiteReader<'_> {
                    toUInt64(0), toUInt64(0)) AS sums FROM hourly \
                    WHERE site = ? AND hour >= toDateTime(?, 'UTC') \
                    AND hour < toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(hours.from)
-            .bind(hours.until);
-        let rows = query
-            .fetch_all::<KeyedSums<u32, CounterSums>>()
-            .await
-            .map_err(error_during(STEP))?;
-        Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
+        let rows = self.fetch_rows(STEP, |client| {
+            let query = client.query(sql).bind(self.site.as_u128());
+            query.bind(hours.from).bind(hours.until)
+        });
+
+        let rows: Vec<KeyedSums<u32, CounterSums>> = rows.await?;
+        Ok(self
+            .merge_sums(rows, |sum, more| {
+                sum.iter_mut().zip(more).for_each(|(sum, n)| *sum += n)
+            })
+            .into_iter()
+            .map(|row| (row.key, row.sums))
+            .collect())
     }
 
     /// Clicks of all links by day, ordered by day. Days without a click
@@ -108,17 +112,10 @@ impl SiteReader<'_> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
                    WHERE site = ? AND subject = 'link' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        let rows = query
-            .fetch_all::<KeyedSums<u16, u64>>()
-            .await
-            .map_err(error_during(STEP))?;
-        Ok(rows
+        let rows = self.fetch_rows(STEP, |client| self.bind_site_days(client.query(sql), days));
+        let rows: Vec<KeyedSums<u16, u64>> = rows.await?;
+        Ok(self
+            .merge_sums(rows, |sum, more| *sum += more)
             .into_iter()
             .map(|row| (Day::from_number(row.key), row.sums))
             .collect())
@@ -142,17 +139,11 @@ impl SiteReader<'_> {
              GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
             sums_expression()
         );
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        query
-            .bind(limit as u64)
-            .fetch_all()
-            .await
-            .map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = self.bind_site_days(client.query(&sql), days);
+            query.bind(limit as u64)
+        })
+        .await
     }
 
     /// The items of [`top_items`](SiteReader::top_items), each with its sums on the days of both
@@ -195,29 +186,23 @@ impl SiteReader<'_> {
             side("now"),
             side("before")
         );
-        let mut query = self.short_client.query(&sql);
-        for side in [
-            [now; CounterKind::ALL.len()],
-            [before; CounterKind::ALL.len()],
-        ]
-        .concat()
-        {
-            query = query
-                .bind(side.first().as_number())
-                .bind(side.last().as_number());
-        }
-        query = query.bind(self.site.as_u128());
-        for side in [now, before] {
-            query = query
-                .bind(side.first().as_number())
-                .bind(side.last().as_number());
-        }
-        let query = query
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number())
-            .bind(limit as u64);
-        let rows: Vec<ComparedItemRow> = query.fetch_all().await.map_err(error_during(STEP))?;
+        let rows = self.fetch_rows(STEP, |client| {
+            let mut query = client.query(&sql);
+            for side in [
+                [now; CounterKind::ALL.len()],
+                [before; CounterKind::ALL.len()],
+            ]
+            .concat()
+            {
+                query = bind_days(query, side);
+            }
+            query = query.bind(self.site.as_u128());
+            for side in [now, before] {
+                query = bind_days(query, side);
+            }
+            self.bind_site_days(query, days).bind(limit as u64)
+        });
+        let rows: Vec<ComparedItemRow> = rows.await?;
         Ok(rows
             .into_iter()
             .map(|row| (row.subject, row.item, row.now, row.before))
@@ -239,19 +224,11 @@ impl SiteReader<'_> {
              GROUP BY event, currency ORDER BY event, currency"
         );
 
-        let range = [days.first().as_number(), days.last().as_number()];
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(self.site.as_u128())
-            .bind(range[0])
-            .bind(range[1]);
-        let query = query
-            .bind(self.site.as_u128())
-            .bind(range[0])
-            .bind(range[1]);
-
-        let mut rows: Vec<RevenueTotal> = query.fetch_all().await.map_err(error_during(STEP))?;
+        let rows = self.fetch_rows(STEP, |client| {
+            let query = self.bind_site_days(client.query(&sql), days);
+            self.bind_site_days(query, days)
+        });
+        let mut rows: Vec<RevenueTotal> = rows.await?;
 
         for row in rows
             .iter_mut()
@@ -271,10 +248,66 @@ impl SiteReader<'_> {
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
         let sql =
             "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
-        let query = self.short_client.query(sql).bind(self.site.as_u128());
-        let (day, rows): (u16, u64) = query.fetch_one().await.map_err(error_during(STEP))?;
-        Ok((rows > 0).then(|| Day::from_number(day)))
+        let first = self.fetch_rows(STEP, |client| client.query(sql).bind(self.site.as_u128()));
+        let first: Vec<(u16, u64)> = first.await?;
+        let first = first.into_iter().filter(|(_, rows)| *rows > 0);
+        Ok(first.map(|(day, _)| Day::from_number(day)).min())
     }
+
+    /// The rows that a statement has on each shard, one shard's after the other's.
+    ///
+    /// Beside its totals by day and hour, no two shards have rows of one key of the platform: its
+    /// dimensions are whole, and the other tables have no rows of it.
+    pub(super) async fn fetch_rows<T: RowOwned + RowRead>(
+        &self,
+        step: &'static str,
+        statement: impl Fn(&StoreClient) -> StoreQuery,
+    ) -> Result<Vec<T>, StoreError> {
+        let calls = self
+            .clients
+            .iter()
+            .map(|client| statement(client).fetch_all::<T>());
+        let rows = futures_util::future::try_join_all(calls).await;
+        Ok(rows
+            .map_err(error_during(step))?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// One row for each key, in order of keys, where several shards have one.
+    fn merge_sums<K: Ord, S>(
+        &self,
+        rows: Vec<KeyedSums<K, S>>,
+        add: impl Fn(&mut S, S),
+    ) -> Vec<KeyedSums<K, S>> {
+        if self.clients.len() == 1 {
+            return rows;
+        }
+        let mut merged: BTreeMap<K, S> = BTreeMap::new();
+        for KeyedSums { key, sums } in rows {
+            match merged.entry(key) {
+                Entry::Occupied(mut known) => add(known.get_mut(), sums),
+                Entry::Vacant(free) => {
+                    free.insert(sums);
+                }
+            }
+        }
+        let merged = merged.into_iter();
+        merged.map(|(key, sums)| KeyedSums { key, sums }).collect()
+    }
+
+    /// Binds the site, the first and the last day.
+    pub(super) fn bind_site_days(&self, query: StoreQuery, days: DayRange) -> StoreQuery {
+        bind_days(query.bind(self.site.as_u128()), days)
+    }
+}
+
+/// Binds the first and the last day.
+fn bind_days(query: StoreQuery, days: DayRange) -> StoreQuery {
+    query
+        .bind(days.first().as_number())
+        .bind(days.last().as_number())
 }
 
 /// The totals of one item.
@@ -372,16 +405,14 @@ impl SiteReader<'_> {
             path.map_or("", |_| "AND path = ?")
         );
 
-        let mut query = self
-            .short_client
-            .query(&sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        if let Some(path) = path {
-            query = query.bind(path);
-        }
-        query.fetch_all().await.map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = self.bind_site_days(client.query(&sql), days);
+            match path {
+                Some(path) => query.bind(path),
+                None => query,
+            }
+        })
+        .await
     }
 
     /// The histograms of each day by class of device, in no order.
@@ -397,13 +428,8 @@ impl SiteReader<'_> {
                    toString(metric) AS metric, bucket, sum(hits) AS hits \
                    FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY number, device, metric, bucket";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        query.fetch_all().await.map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| self.bind_site_days(client.query(sql), days))
+            .await
     }
 
     /// The histograms of the `limit` pages with most measurements, in no order.
@@ -424,18 +450,11 @@ impl SiteReader<'_> {
              ORDER BY sum(hits) DESC, path LIMIT ?) \
              GROUP BY of, metric, bucket"
         );
-        let mut query = self.short_client.query(&sql);
-        for _ in 0..2 {
-            query = query
-                .bind(self.site.as_u128())
-                .bind(days.first().as_number())
-                .bind(days.last().as_number());
-        }
-        query
-            .bind(limit as u64)
-            .fetch_all()
-            .await
-            .map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = self.bind_site_days(client.query(&sql), days);
+            self.bind_site_days(query, days).bind(limit as u64)
+        })
+        .await
     }
 
     /// The `limit` most frequent faults, most frequent first.
@@ -452,17 +471,11 @@ impl SiteReader<'_> {
                    WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY kind, fault, path \
                    ORDER BY hits DESC, kind, fault, path LIMIT ?";
-        let query = self
-            .short_client
-            .query(sql)
-            .bind(self.site.as_u128())
-            .bind(days.first().as_number())
-            .bind(days.last().as_number());
-        query
-            .bind(limit as u64)
-            .fetch_all()
-            .await
-            .map_err(error_during(STEP))
+        self.fetch_rows(STEP, |client| {
+            let query = self.bind_site_days(client.query(sql), days);
+            query.bind(limit as u64)
+        })
+        .await
     }
 }
 

@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::error::{StoreError, error_during};
 use super::schema::{self, quote_name};
 use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE, TransferState, read_database_id};
-use super::{AUDIT_RETENTION_DAYS, StoreOptions, check_options, open_client};
+use super::{AUDIT_RETENTION_DAYS, StoreOptions, check_options, check_whole, open_client};
 use crate::random::random_u64;
 
 /// One chunk of a partition's rows; the first one waits until the parts are opened.
@@ -124,12 +124,7 @@ impl TransferEnd {
         login: Option<&EngineLogin>,
     ) -> Result<TransferEnd, StoreError> {
         check_options(options)?;
-        if options.cluster.is_some() {
-            return Err(StoreError::InvalidOption {
-                key: "cluster",
-                reason: "is not copied: use BACKUP ... ON CLUSTER of ClickHouse",
-            });
-        }
+        check_whole(options)?;
 
         let (client, engine) = match login {
             Some(login) => {

@@ -156,7 +156,7 @@ pub(super) fn build_query(
         site.clock.now(),
         site.site_report_limits(name),
     )?;
-    Ok((site.require_store()?, question))
+    Ok((site.require_shard(id)?, question))
 }
 
 /// The site with this name, and its time zone.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::consent::ConsentService;
 use crate::calendar::Day;
 use crate::config::Config;
 use crate::event::Problem;
-use crate::store::{AUDIT_RETENTION_DAYS, WITHDRAWAL_RETENTION_DAYS};
+use crate::store::{AUDIT_RETENTION_DAYS, HeldSince, WITHDRAWAL_RETENTION_DAYS};
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config.route("/api/v1/compliance", web::get().to(get_compliance));
@@ -74,8 +75,9 @@ async fn get_compliance(
 
 impl AppState {
     async fn compliance_state(&self, asking: &ConsentService) -> Result<Value, Problem> {
-        let store = self.require_store()?;
-        let held = store.held_since().await.map_err(store_problem)?;
+        let shards = self.require_all_shards()?;
+        let held = try_join_all(shards.iter().map(|shard| shard.held_since()));
+        let held = HeldSince::of_shards(&held.await.map_err(store_problem)?);
         let day = |number: Option<u16>| number.map(|number| Day::from_number(number).to_string());
         let now = Timestamp::from_millisecond(self.clock.now()).unwrap_or_default();
         let policy = self.registry.directory.retention_policy();

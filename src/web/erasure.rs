@@ -54,6 +54,11 @@ async fn erase_site(
 impl AppState {
     async fn erase_everywhere(&self, who: &Principal, name: &str) -> Result<Value, Problem> {
         let names = self.registry.all_names_of(name)?;
+        // Nothing is begun while a part of the site could stay.
+        let shards = self.shards.find_responding(&[]).await;
+        if !shards.missing.is_empty() {
+            return Err(Problem::store_unavailable());
+        }
         let first_day = self.first_day_of(&names).await?;
         let backups = self.find_backups(&names, first_day).await;
         let reference = random_id();
@@ -90,10 +95,14 @@ impl AppState {
 
     /// The first day with counts of a site, by any of its names.
     async fn first_day_of(&self, names: &[String]) -> Result<Option<Day>, Problem> {
-        let store = self.require_store()?;
         let mut first: Option<Day> = None;
         for name in names {
-            let day = store.site_reader(SiteId::from_key(name)).first_day().await;
+            let site = SiteId::from_key(name);
+            let day = self
+                .require_shard(site)?
+                .site_reader(site)
+                .first_day()
+                .await;
             let day = day.map_err(store_problem)?;
             first = first.into_iter().chain(day).min();
         }

@@ -112,7 +112,7 @@ struct LiveEventStream {
     site: SiteId,
     journal: Journal,
     cluster: Option<Arc<Cluster>>,
-    flushed_segment: watch::Receiver<Option<u64>>,
+    flush_progress: watch::Receiver<Option<u64>>,
     publisher_stats: Arc<publisher::PublisherStats>,
     /// Units published when the last event was sent.
     published_units: u64,
@@ -131,7 +131,7 @@ impl LiveEventStream {
         allowed: Box<dyn Fn() -> bool>,
         room: StreamPermit,
     ) -> LiveEventStream {
-        let mut flushed = site.flushed_segment.clone();
+        let mut flushed = site.flush_progress.clone();
         flushed.mark_unchanged();
         let mut look = interval_at(Instant::now(), CHECK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -142,7 +142,7 @@ impl LiveEventStream {
             site: id,
             journal,
             cluster: site.cluster.clone(),
-            flushed_segment: flushed,
+            flush_progress: flushed,
             publisher_stats: publisher,
             published_units: published,
             stopping,
@@ -163,8 +163,8 @@ impl LiveEventStream {
             return None;
         }
         let published = self.publisher_stats.units.load(Ordering::Relaxed);
-        if self.flushed_segment.has_changed().ok()? || published != self.published_units {
-            self.flushed_segment.mark_unchanged();
+        if self.flush_progress.has_changed().ok()? || published != self.published_units {
+            self.flush_progress.mark_unchanged();
             self.published_units = published;
             return Some("event: counted\ndata: {}\n\n".to_owned());
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::try_join_all;
 
 use super::AppState;
 use super::access::Permission;
@@ -51,21 +52,24 @@ pub async fn get_metrics(
 
 impl AppState {
     async fn read_store_figures(&self) -> StoreReadings {
-        let store = self.store.load_full();
-        let table_bytes = match &store {
-            Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes())
-                .await
-                .ok()
-                .and_then(Result::ok),
+        // The size of a part of the shards would look like the size of all.
+        let table_bytes = match self.shards.all_shards() {
+            Some(shards) => {
+                let sizes = try_join_all(shards.iter().map(|shard| shard.disk_bytes()));
+                let sizes = tokio::time::timeout(STORE_SIZE_TIMEOUT, sizes).await;
+                let sizes = sizes.ok().and_then(Result::ok);
+                sizes.map(|sizes| sizes.iter().sum())
+            }
             None => None,
         };
 
-        let store = store.as_ref();
+        let shards = self.shards.reached_shards();
         StoreReadings {
             table_bytes,
-            clamped_sums: store.map_or(0, |store| store.clamped_sums()),
-            away_secs: self.health.store_unavailable_secs().unwrap_or(0),
-            engine_restarts: store
+            clamped_sums: shards.iter().map(|shard| shard.clamped_sums()).sum(),
+            away_secs: self.health.shard_unavailable_secs(),
+            engine_restarts: shards
+                .first()
                 .and_then(|store| store.engine())
                 .map(|engine| engine.process_starts().saturating_sub(1)),
         }

@@ -49,7 +49,7 @@ use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::RetentionPolicy;
-use crate::event::{Problem, ProblemCode};
+use crate::event::{Problem, ProblemCode, SiteId};
 use crate::flush;
 use crate::health::HealthMonitor;
 use crate::http::{ConnectionLimiter, configure_extractors};
@@ -59,7 +59,7 @@ use crate::mail::MailService;
 use crate::publisher::LotPublisher;
 use crate::registry::Registry;
 use crate::report::ReportLimits;
-use crate::store::Store;
+use crate::store::{Store, StoreShards, StoreSlot};
 use crate::telemetry::MetricsRenderer;
 
 pub use access::AuthState;
@@ -85,10 +85,14 @@ pub struct AppState {
     pub backup_dir: PathBuf,
     /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
-    /// The store; empty until it is opened.
-    pub store: Arc<arc_swap::ArcSwapOption<Store>>,
-    /// Number of the last segment the store acknowledged; `None` before the first.
+    /// The store, or its first shard; empty until it is opened.
+    pub store: StoreSlot,
+    /// All shards of the store; the first is `store`.
+    pub shards: Arc<StoreShards>,
+    /// Number of the last segment that all shards acknowledged; `None` before the first.
     pub flushed_segment: watch::Receiver<Option<u64>>,
+    /// Changes whenever a shard acknowledged a segment.
+    pub flush_progress: watch::Receiver<Option<u64>>,
     /// The metrics page.
     pub meters: MetricsRenderer,
     /// Liveness and readiness.
@@ -126,7 +130,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// The store.
+    /// The store, or its first shard, which holds the registry and what is of no site.
     ///
     /// # Errors
     ///
@@ -134,6 +138,28 @@ impl AppState {
     fn require_store(&self) -> Result<Arc<Store>, Problem> {
         self.store
             .load_full()
+            .ok_or_else(Problem::store_unavailable)
+    }
+
+    /// The shard that holds a site.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until it is open.
+    fn require_shard(&self, site: SiteId) -> Result<Arc<Store>, Problem> {
+        self.shards
+            .find_owner(site)
+            .ok_or_else(Problem::store_unavailable)
+    }
+
+    /// All shards, for what would be wrong without one of them.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` until each is open.
+    fn require_all_shards(&self) -> Result<Vec<Arc<Store>>, Problem> {
+        self.shards
+            .all_shards()
             .ok_or_else(Problem::store_unavailable)
     }
 

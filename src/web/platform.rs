@@ -15,8 +15,8 @@ use super::api::{
 use super::consent::ConsentService;
 use crate::event::{Problem, SiteId};
 use crate::flush::SegmentBacklog;
-use crate::report::{self, ConsentReport, ReportParams, ReportQuery};
-use crate::store::Store;
+use crate::report::{self, ConsentReport, CoveredResponse, ReportParams, ReportQuery};
+use crate::store::{RespondingShards, Store, StoreError};
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
@@ -37,13 +37,53 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
         );
 }
 
+/// How often a report over all sites is begun: once more if a shard goes away meanwhile.
+const MAX_ATTEMPTS: usize = 2;
+
+impl AppState {
+    /// Reads a response from the shards that respond. A store without shards is one of them.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` if none responds, or one that does fails.
+    async fn read_shards<T>(
+        &self,
+        read: impl AsyncFn(&RespondingShards) -> Result<T, StoreError>,
+    ) -> Result<CoveredResponse<T>, Problem> {
+        let mut attempt = 1;
+        loop {
+            let away = self.health.unavailable_shards();
+            let mut shards = self.shards.find_responding(&away).await;
+            if shards.stores.is_empty() {
+                // Right after the start, shards are taken for away until they were asked.
+                shards = self.shards.find_responding(&[]).await;
+            }
+            if shards.stores.is_empty() {
+                return Err(Problem::store_unavailable());
+            }
+            match read(&shards).await {
+                Ok(response) => return Ok(CoveredResponse::new(response, shards.missing)),
+                // Which shard it was, its ping tells.
+                Err(error)
+                    if self.shards.shard_count() > 1
+                        && attempt < MAX_ATTEMPTS
+                        && error.is_retryable() =>
+                {
+                    attempt += 1;
+                }
+                Err(error) => return Err(store_problem(error)),
+            }
+        }
+    }
+}
+
 /// The platform's days are those of UTC.
 fn authorized_query(
     request: &HttpRequest,
     query: QueryPairs,
     right: Permission<'_>,
     site: &AppState,
-) -> Result<(Arc<Store>, ReportQuery), Problem> {
+) -> Result<ReportQuery, Problem> {
     site.check_permission(request, right)?;
     build_platform_query(
         ReportParams::from_pairs(into_pairs(query)?).ok_or_else(invalid_report_params)?,
@@ -51,18 +91,14 @@ fn authorized_query(
     )
 }
 
-fn build_platform_query(
-    asked: ReportParams,
-    site: &AppState,
-) -> Result<(Arc<Store>, ReportQuery), Problem> {
-    let question = ReportQuery::new(
+fn build_platform_query(asked: ReportParams, site: &AppState) -> Result<ReportQuery, Problem> {
+    ReportQuery::new(
         "",
         (SiteId::PLATFORM, &TimeZone::UTC),
         asked,
         site.clock.now(),
         site.platform_report_limits(),
-    )?;
-    Ok((site.require_store()?, question))
+    )
 }
 
 async fn get_drops(
@@ -70,7 +106,8 @@ async fn get_drops(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, Permission::ReadDrops, &site)?;
+    let question = authorized_query(&request, query, Permission::ReadDrops, &site)?;
+    let store = site.require_store()?;
     let answer = report::run_drops_report(&store, &question)
         .await
         .map_err(store_problem)?;
@@ -82,13 +119,17 @@ async fn get_platform_report(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, Permission::ReadPlatform, &site)?;
+    let question = authorized_query(&request, query, Permission::ReadPlatform, &site)?;
     if question.filter.is_some() {
         return Err(invalid_query("the platform as a whole has no filter"));
     }
-    let answer = report::run_report(&store, question)
-        .await
-        .map_err(store_problem)?;
+    let answer = site.read_shards(async |shards| {
+        let stores: Vec<&Store> = shards.stores.iter().map(Arc::as_ref).collect();
+        let mut answer = report::run_report_of(&stores, question.clone()).await?;
+        answer.is_final &= shards.missing.is_empty();
+        Ok(answer)
+    });
+    let answer = answer.await?;
     Ok(json_response(&request, false, &answer))
 }
 
@@ -106,13 +147,16 @@ async fn list_platform_sites(
         .next()
         .map(|(_, text)| text)
         .unwrap_or_default();
-    let (store, question) = build_platform_query(
+    let question = build_platform_query(
         ReportParams::from_pairs(rest).ok_or_else(invalid_report_params)?,
         &site,
     )?;
-    let answer = report::run_sites_report(&store, &site.registry.directory, &question, &search)
-        .await
-        .map_err(store_problem)?;
+    let directory = &site.registry.directory;
+    let answer = site
+        .read_shards(async |shards| {
+            report::run_sites_report(shards, directory, &question, &search).await
+        })
+        .await?;
     Ok(json_response(&request, false, &answer))
 }
 
@@ -121,10 +165,11 @@ async fn list_platform_pages(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, Permission::ReadPlatform, &site)?;
-    let answer = report::run_pages_report(&store, &site.registry.directory, &question)
-        .await
-        .map_err(store_problem)?;
+    let question = authorized_query(&request, query, Permission::ReadPlatform, &site)?;
+    let directory = &site.registry.directory;
+    let answer = site
+        .read_shards(async |shards| report::run_pages_report(shards, directory, &question).await)
+        .await?;
     Ok(json_response(&request, false, &answer))
 }
 
@@ -165,6 +210,8 @@ async fn get_platform_health(
         "started": site.started_at.to_string(),
         "store": site.store_kind,
         "store_ready": store.is_some(),
+        "shards": site.shards.shard_count(),
+        "shards_away": site.health.unavailable_shards(),
         "checks": site.health.run_checks(),
         "clock_ahead_secs": site.clock.time_ahead().as_secs(),
         "journal": {
@@ -189,7 +236,7 @@ async fn get_platform_health(
         },
         "retention": {
             "failures": read(&retention.failures),
-            "last_success_secs": read(&retention.last_success_secs),
+            "last_success_secs": retention.last_success_secs(),
             "overdue_secs": retention.overdue_secs(site.clock.now()),
         },
         "hits": read(&stats.hits),

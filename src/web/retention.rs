@@ -1,14 +1,19 @@
 //! `GET /api/v1/retention`: how long counts are kept, and what the next deletion will take.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::access::Permission;
 use super::api::{json_response, store_problem};
 use crate::calendar::Day;
-use crate::event::Problem;
+use crate::event::{Problem, SiteId};
 use crate::report;
+use crate::store::ExpiredRows;
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config.route("/api/v1/retention", web::get().to(get_retention));
@@ -23,18 +28,39 @@ async fn get_retention(
     Ok(json_response(&request, false, &expired))
 }
 
+/// One entry for each table and site: the platform's rows are on several shards.
+fn merge_expired(all: impl Iterator<Item = ExpiredRows>) -> Vec<ExpiredRows> {
+    let mut merged: Vec<ExpiredRows> = Vec::new();
+    let mut places = HashMap::new();
+    for rows in all {
+        match places.entry((rows.table, rows.site.map(SiteId::as_u128))) {
+            Entry::Occupied(place) => {
+                let known: &mut ExpiredRows = &mut merged[*place.get()];
+                known.rows += rows.rows;
+                known.oldest = known.oldest.min(rows.oldest);
+            }
+            Entry::Vacant(free) => {
+                free.insert(merged.len());
+                merged.push(rows);
+            }
+        }
+    }
+    merged
+}
+
 impl AppState {
     /// The limits, the rows that are over them, by table and site, and the months that become
     /// coarser.
     async fn expired_rows(&self) -> Result<Value, Problem> {
-        let store = self.require_store()?;
+        let (store, shards) = (self.require_store()?, self.require_all_shards()?);
         let directory = &self.registry.directory;
         let policy = directory.retention_policy();
         let today = Day::from_utc(self.clock.now()).unwrap_or(Day::from_number(0));
-        let expired = store
-            .count_expired_rows(today, &policy)
-            .await
-            .map_err(store_problem)?;
+        let each = shards
+            .iter()
+            .map(|shard| shard.count_expired_rows(today, &policy));
+        let expired = try_join_all(each).await.map_err(store_problem)?;
+        let expired = merge_expired(expired.into_iter().flatten());
 
         let ids = expired
             .iter()

@@ -176,7 +176,7 @@ impl AppState {
     /// lack values that are published later.
     pub(super) async fn build_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
         let question = self.share_query(share)?;
-        let store = self.require_store()?;
+        let store = self.require_shard(question.site)?;
         let (zone, to) = (question.zone_name(), share.to);
         let answer = report::run_report(&store, question)
             .await

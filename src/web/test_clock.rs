@@ -93,9 +93,10 @@ pub async fn publish_due(site: web::Data<AppState>) -> Result<HttpResponse, Prob
 ///
 /// The store is not there or failed.
 pub async fn run_retention(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    let store = site.require_store()?;
-    site.retention.run(&store).await.map_err(|error| {
-        Problem::new(ProblemCode::RetentionFailed).with_detail(error.to_string())
-    })?;
+    for store in site.require_all_shards()? {
+        site.retention.run(&store).await.map_err(|error| {
+            Problem::new(ProblemCode::RetentionFailed).with_detail(error.to_string())
+        })?;
+    }
     Ok(HttpResponse::Ok().finish())
 }

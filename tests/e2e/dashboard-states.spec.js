@@ -11,6 +11,7 @@ import {
   day,
   every,
   expect,
+  json,
   list,
   ofValue,
   report,
@@ -72,6 +73,28 @@ test("why a row waits opens by keyboard and by touch, and is read out", async ({
   await row.click();
   await expect(why).toBeVisible();
   await expect(table(page, "Countries").getByText(WHY)).toBeHidden();
+});
+
+test("the platform's page says which shards of the store are missing in its numbers", async ({
+  page,
+  show,
+  answers,
+}) => {
+  const missing = page.getByText("These numbers are not complete");
+  await show(report(), "/platform");
+  await expect(headline(page, "Visitors")).toHaveText("137");
+  await expect(missing).toHaveCount(0);
+
+  answers["/platform/sites"] = (route) =>
+    json(route, { from: TODAY, to: TODAY, rows: [], partial: true, missing_shards: [2] });
+  await show(report({ partial: true, missing_shards: [2] }), "/platform");
+  await expect(missing.first()).toHaveText(
+    "These numbers are not complete: shard 2 of the store does not respond, and the counts of its sites are missing.",
+  );
+  await expect(panel(page, "Sites").getByText("shard 2 of the store")).toBeVisible();
+  expect(await violations(page)).toEqual([]);
+  await show(report({ partial: true, missing_shards: [1, 3] }), "/platform");
+  await expect(missing.first()).toContainText("shards 1 and 3 of the store do not respond");
 });
 
 test("a busy page says up to which hour of today", async ({ page, show }) => {

@@ -164,6 +164,7 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "ledger",
             "pseudonym",
             "publisher",
+            "store",
         ],
     ),
     ("http", &["calendar", "config", "event", "random"]),

@@ -52,6 +52,7 @@ mod registry;
 mod reports;
 mod retention;
 mod segments;
+mod shards;
 mod signals;
 mod skew;
 mod steady;

@@ -15,7 +15,7 @@ use footfall::event::{
     Subject, WebVital,
 };
 use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
-use footfall::store::{Store, StoreError, StoreOptions};
+use footfall::store::{ShardPlace, Store, StoreError, StoreOptions};
 
 use crate::open_server;
 use crate::port::Port;
@@ -48,6 +48,7 @@ pub fn options(database: &str) -> StoreOptions {
         ca_file: None,
         database: database.to_owned(),
         cluster: None,
+        shard: ShardPlace::WHOLE,
         data_dir: PathBuf::new(),
         backup_dir: None,
         program: program(),

@@ -156,6 +156,8 @@ export type Report = {
   subjects: { [key: string]: Items };
   dimensions: { [key: string]: Breakdown };
   money?: Money[];
+  partial?: boolean;
+  missing_shards?: number[];
 };
 export type Speed =
   | FewerThan
@@ -203,6 +205,8 @@ export type RankedSites = {
       before: { hits: number; visitors: number; visits: number };
     };
   }[];
+  partial?: boolean;
+  missing_shards?: number[];
 };
 export type PlatformPages = {
   from: string;
@@ -225,6 +229,8 @@ export type PlatformPages = {
     path: string;
     hits: number;
   }[];
+  partial?: boolean;
+  missing_shards?: number[];
 };
 export type Choices = {
   versions: { version: number; grants: number; refusals: number; withdrawals: number }[];
@@ -232,12 +238,15 @@ export type Choices = {
 export type Health = {
   version: string;
   started: string;
-  store: "embedded" | "server";
+  store: "embedded" | "server" | "shards";
   store_ready: boolean;
+  shards: number;
+  shards_away: number[];
   checks: {
     name: "port" | "journal" | "keys" | "store" | "publication" | "retention" | "ledger" | "clock";
     ok: boolean;
     code: string;
+    shards?: number[];
   }[];
   clock_ahead_secs: number;
   journal: { bytes: number; max_bytes: number; segments: number; full: boolean; damaged: number };
