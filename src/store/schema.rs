@@ -344,11 +344,15 @@ pub async fn apply_migrations(
     if !has_database(calls, database).await? {
         run_statement(&calls.with_database("default"), &create).await?;
     }
-    run_statement(
-        client,
-        &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0],
-    )
-    .await?;
+    // Read first: on a cluster of which a node is away, a statement for all nodes waits for it and
+    // fails, also one that has nothing to do.
+    if !has_table(calls, database, "migrations").await? {
+        run_statement(
+            client,
+            &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0],
+        )
+        .await?;
+    }
 
     let found: u32 = client
         .query("SELECT max(number) FROM migrations")
@@ -409,6 +413,16 @@ async fn has_database(calls: &StoreClient, database: &str) -> Result<bool, Store
         .fetch_one()
         .await
         .map_err(error_during("looking for the database"))
+}
+
+async fn has_table(calls: &StoreClient, database: &str, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT toBool(count() > 0) FROM system.tables WHERE database = ? AND name = ?";
+    let query = calls.with_database("default").query(sql).bind(database);
+    query
+        .bind(name)
+        .fetch_one()
+        .await
+        .map_err(error_during("looking for the migrations"))
 }
 
 /// The statements that create a table in its newest form: its last CREATE TABLE and what changed it

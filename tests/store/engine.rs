@@ -7,11 +7,12 @@ use std::path::Path;
 use clickhouse::Client;
 use footfall::event::{Dimension, Subject};
 use footfall::store::engine::{Engine, EngineError};
+use footfall::store::{Store, StoreOptions};
 use rustix::process::Signal;
 
 use crate::support::{
     Builder, Process, at, embedded, engine, engine_dir, engine_options, failing_start, hits,
-    library, number,
+    library, number, options,
 };
 
 #[tokio::test]
@@ -49,6 +50,24 @@ async fn a_token_sent_again_after_a_kill_and_a_restart_adds_nothing() {
     assert_eq!(number(&store, "SELECT sum(hits) FROM daily").await, 20);
     store.insert_segment("c-1-1", &sums).await.unwrap();
     assert_eq!(number(&store, "SELECT sum(hits) FROM daily").await, 20);
+}
+
+/// This engine knows no cluster, so that every statement for all nodes of one fails, as on a cluster
+/// of which a node is away.
+#[tokio::test]
+async fn a_start_on_a_cluster_sends_no_statement_to_all_nodes_where_nothing_is_to_be_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    drop(at(&process.url, "footfall").await);
+    let on_cluster = |database: &str| StoreOptions {
+        url: Some(process.url.clone()),
+        cluster: Some("prod".to_owned()),
+        ..options(database)
+    };
+    let made = Store::connect(&on_cluster("other")).await;
+    assert!(made.is_err(), "its tables are made on all nodes");
+    let again = Store::connect(&on_cluster("footfall")).await;
+    assert!(again.is_ok(), "{:?}", again.err());
 }
 
 #[tokio::test]
