@@ -475,7 +475,7 @@ fn build_parts(
 
     let cookie_keys = Arc::new(CookieKeyFile::from_config(config));
     registry
-        .read_sign_outs(today_utc(&clock), config.store.url.is_empty())
+        .read_sign_outs(today_utc(&clock), config.store.is_embedded())
         .context("the sign-outs of former runs cannot be read")?;
     let site = web::Data::new(pages::AppState {
         clock,

@@ -51,12 +51,16 @@ fn with_value(caller: &Caller, value: &str) -> Caller {
 
 /// A collector of this database with this file of keys, and the site `mia`.
 fn collector(engine: &Engine, keys: &Path) -> Server {
+    collector_of(&format!("store.url={}", engine.url()), keys)
+}
+
+fn collector_of(store: &str, keys: &Path) -> Server {
     let settings = [
         REPORT_TOKEN.to_owned(),
         "platform.token_algorithm=HS256".to_owned(),
         format!("platform.token_key=\"{SECRET}\""),
         format!("test.start_millis={NOON}"),
-        format!("store.url={}", engine.url()),
+        store.to_owned(),
         format!("access.key_file={:?}", keys.display().to_string()),
         "registry.refresh_secs=1".to_owned(),
     ];
@@ -155,8 +159,10 @@ fn a_sign_out_while_the_store_is_away_says_so_and_holds() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(dir.path());
     let keys = dir.path().join("shared.keys");
-    let mut here = collector(&engine, &keys);
-    let there = collector(&engine, &keys);
+    // A store of one shard is one that other collectors can use too.
+    let shard = format!("store.shards=[[\"{}\"]]", engine.url());
+    let mut here = collector_of(&shard, &keys);
+    let there = collector_of(&shard, &keys);
     let mia = creator(&here, &["mia"]);
     assert_eq!((status(&here, &mia), status(&there, &mia)), (200, 200));
     here.flush();
