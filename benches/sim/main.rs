@@ -36,7 +36,7 @@ struct Options {
     #[arg(long, default_value_t = 400.0)]
     hourly_days: f64,
     /// Days after which the platform's list of sites goes by month (`retention.activity_days`).
-    #[arg(long, default_value_t = 760.0)]
+    #[arg(long, default_value_t = 761.0)]
     activity_days: f64,
     /// Cores of a machine that runs one collector.
     #[arg(long, default_value_t = 16.0, value_parser = positive)]
