@@ -1,7 +1,7 @@
 //! `GET /api/v1/retention`: how long counts are kept, and what the next deletion will take.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::future::try_join_all;
@@ -66,10 +66,15 @@ impl AppState {
             .iter()
             .filter_map(|rows| rows.site)
             .map(|site| site.as_u128());
-        let ageing = store
-            .list_ageing_months(today, &self.retention.limits())
-            .await
-            .map_err(store_problem)?;
+        let limits = self.retention.limits();
+        let each = shards
+            .iter()
+            .map(|shard| shard.list_ageing_months(today, &limits));
+        let months = try_join_all(each).await.map_err(store_problem)?;
+        let mut ageing: BTreeMap<(&str, u32), u64> = BTreeMap::new();
+        for month in months.into_iter().flatten() {
+            *ageing.entry((month.table, month.month)).or_default() += month.rows;
+        }
 
         let names = report::load_site_names(&store, directory, ids)
             .await
@@ -91,15 +96,14 @@ impl AppState {
             "keep_days": policy.default_days(),
             "sites": policy.named_sites(),
             "expired": rows.collect::<Vec<_>>(),
-            "hourly_days": self.retention.limits().hourly_days,
-            "activity_days": self.retention.limits().activity_days,
+            "hourly_days": limits.hourly_days,
+            "activity_days": limits.activity_days,
             "ageing": ageing
                 .iter()
-                .map(|month| {
-                    let (year, number) = (month.month / 100, month.month % 100);
+                .map(|((table, month), rows)| {
+                    let (year, number) = (month / 100, month % 100);
                     json!({
-                        "table": month.table, "month": format!("{year:04}-{number:02}"),
-                        "rows": month.rows,
+                        "table": table, "month": format!("{year:04}-{number:02}"), "rows": rows,
                     })
                 })
                 .collect::<Vec<_>>(),
