@@ -19,7 +19,8 @@ use crate::config::CollectorAddress;
 
 /// Heartbeats in the time after which a silent collector is dead.
 const HEARTBEATS_PER_SILENCE: u32 = 4;
-/// Longest time between attempts to connect.
+/// Longest time between heartbeats, and between attempts to connect. A collector that stops is no
+/// longer asked after it.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// Calls that wait to be written; each has a request of a few KiB.
 pub(super) const MAX_QUEUED_CALLS: usize = 1024;
@@ -134,7 +135,7 @@ impl PeerLink {
         );
         let mut reading = tokio::spawn(reading);
         let max_silence = self.cluster.max_silence;
-        let mut tick = interval(max_silence / HEARTBEATS_PER_SILENCE);
+        let mut tick = interval((max_silence / HEARTBEATS_PER_SILENCE).min(MAX_PAUSE));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_call = HEARTBEAT_CALL + 1;
         let mut batch = CallBuffer::with_capacity(MAX_BATCH_BYTES);
