@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Cluster, address};
 use crate::access::{Caller, SECRET, claims, hand_over, sign};
 use crate::consent::{ACCEPT, WITHDRAW, ask, choose, cookie, ledger};
-use crate::support::{AGENT, DAY, Server, hit, view};
+use crate::support::{AGENT, DAY, Server, hit, until, view};
 
 /// A platform that hands creators over, and a registry that is not polled.
 fn start() -> Cluster {
@@ -19,8 +19,14 @@ fn start() -> Cluster {
         &session_keys,
     ];
     let cluster = Cluster::start(2, "", &settings);
-    // A change needs the store at each of them.
+    // A change needs the store at each of them, and a session what was signed out there: until that
+    // is read, a wrong token is answered 503.
     cluster.flush();
+    let wrong = Caller::bearer("ff_0123456789012345678901234567890123456789abc");
+    for server in &cluster.servers {
+        let status = || wrong.ask(server, "GET", "/api/v1/sites", "").status;
+        until(|| status() == 401, "the registry is read");
+    }
     cluster
 }
 
