@@ -1,9 +1,10 @@
 //! Decides when attributes are published: after each zone's day, and for busy sites after each
 //! hour.
 //!
-//! One task for each shard of the store. It makes the journal close its segment, waits until the store has all counts of the
-//! days that are over, and then lets the store publish each unit. After an interruption of any
-//! kind, the next run continues. Several collectors of a database may run it at the same time.
+//! One task for each shard of the store. It makes the journal close its segment, waits until the
+//! store has all counts of the days that are over, and then lets the store publish each unit. After
+//! an interruption of any kind, the next run continues. Several collectors of a database may run it
+//! at the same time.
 
 mod schedule;
 

@@ -344,7 +344,7 @@ pub async fn apply_migrations(
     if !has_database(calls, database).await? {
         run_statement(&calls.with_database("default"), &create).await?;
     }
-    // Read first: on a cluster of which a node is away, a statement for all nodes waits for it and
+    // Read first: while a node of a cluster is away, a statement for all nodes waits for it and
     // fails, also one that has nothing to do.
     if !has_table(calls, database, "migrations").await? {
         run_statement(
