@@ -436,6 +436,7 @@ mod tests {
         assert_eq!(
             lists,
             [
+                "cluster.collectors",
                 "consent.inert",
                 "consent.notices",
                 "consent.tiers",
