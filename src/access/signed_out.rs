@@ -1,5 +1,5 @@
-//! The sessions that were signed out before they would have ended. Their cookies can still be in
-//! somebody's hands.
+//! The sessions that were signed out before they would have ended. Copies of their cookies can
+//! still exist.
 //!
 //! Sessions are known by a digest only, which gives no access to anything. Each is kept for as long
 //! as its cookie could be valid.

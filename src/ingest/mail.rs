@@ -171,7 +171,7 @@ impl MailIngestService {
         }
     }
 
-    /// The target of a link, whoever counts the click; `None` if it was not signed here.
+    /// The target of a link, also where another collector counts the click; `None` if it was not signed here.
     fn take_click(&self, asker: &MailRequest<'_>) -> (Option<HeaderValue>, MailOutcome) {
         let Some((fields, target)) = self.verify_link(asker) else {
             return (None, MailOutcome::Done);

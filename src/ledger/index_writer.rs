@@ -59,7 +59,7 @@ impl IndexWriter {
         self.running.is_none() && grown >= self.min_records.max(self.indexed_size / GROWTH_DIVISOR)
     }
 
-    /// Begins to write the index of all records, the last of which is at `head` and ends before byte
+    /// Begins to write the index of all records. The last one is at `head` and ends before byte
     /// `end`. A checkpoint of `head` is signed.
     pub fn start(&mut self, index: &ConsentIndex, head: ChainHead, end: u64) {
         let (rows, tail, facts) = (index.rows(), index.sorted_tail(), index.facts().clone());

@@ -18,7 +18,7 @@ use crate::store::{DigestDaySummary, DigestTable, Store, StoreError};
 /// written.
 pub(super) type DigestDays = Mutex<Option<HashMap<u16, DigestDaySummary>>>;
 
-/// A set of digests in memory, some of which are not in the store yet.
+/// A set of digests in memory. Some are not in the store yet.
 trait SharedDigests {
     const TABLE: DigestTable;
 

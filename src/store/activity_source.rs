@@ -1,6 +1,6 @@
 //! Where the totals of all sites are read from: `activity` by day, or `activity_months` by month
-//! for months that were summed (ageing.rs), and `daily` for the days of these months of which a
-//! query wants some and not others.
+//! for months that were summed (ageing.rs), and `daily` where a query wants a part of such
+//! a month.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) struct ActivitySource<'a> {
     ranges: [DayRange; 2],
     /// First days of summed months that the ranges touch, and the revisions that count.
     summed: Vec<(u16, u64)>,
-    /// Those of them of which some range has a part.
+    /// Those of them that a range has a part of.
     cut: Vec<u16>,
     /// Those of the others in which the days begin that some site keeps.
     expiring: Vec<u16>,

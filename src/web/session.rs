@@ -269,7 +269,7 @@ impl AppState {
             .start_session(who, by, self.clock.now())
             .map_err(too_many_sites)?;
         if let Ok(Some(before)) = self.session_from_cookie(request) {
-            // A failed write is logged. The store is told in any case.
+            // A failed write is logged. The store learns it in any case.
             let _ = self.registry.end_session(&before).await;
         }
         self.registry.enqueue_sign_in(entry);

@@ -225,7 +225,7 @@ fn an_index_that_is_damaged_or_of_other_records_is_made_anew() {
     assert_eq!(open_indexed(dir.path()).found.unverified, 0);
 }
 
-/// Whoever can write the index can give it a correct checksum.
+/// A person who can write the index can give it a correct checksum.
 #[test]
 fn a_forged_index_is_found_while_it_is_used() {
     type Forge = fn(&mut Vec<super::super::index_rows::IndexRow>);
