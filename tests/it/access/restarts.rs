@@ -70,6 +70,12 @@ fn collector_of(store: &str, keys: &Path) -> Server {
         &settings,
     );
     server.flush();
+    // Until the sign-outs of others were read, no session is accepted.
+    let jti = format!("of a probe, {:?}", std::time::Instant::now());
+    let opened = hand_over(&server, &sign(&claims(&["mia"], &jti)));
+    let probe = nobody().with("Cookie", &cookie_of(&opened));
+    let is_read = || probe.ask(&server, "GET", "/api/v1/session", "").status == 200;
+    until(is_read, "the sign-outs were read");
     server
 }
 
