@@ -81,7 +81,7 @@ pub struct MetricsRenderer {
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METRIC_DESCRIPTIONS: [(&str, bool, &str); 53] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 54] = [
     (
         "footfall_hits_total",
         true,
@@ -312,6 +312,11 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 53] = [
         "Collectors of the cluster that this one reaches, itself included",
     ),
     (
+        "footfall_cluster_configured_collectors",
+        false,
+        "Collectors of the cluster in the configuration, this one included",
+    ),
+    (
         "footfall_cluster_sent_calls_total",
         true,
         "Requests that other collectors of the cluster counted or answered for this one",
@@ -489,6 +494,7 @@ impl MetricsRenderer {
             store.engine_restarts,
             store.table_bytes,
             Some(cluster.map_or(1, |cluster| cluster.alive_collectors() as u64)),
+            Some(cluster.map_or(1, |cluster| cluster.configured_collectors() as u64)),
             of_cluster(|stats| &stats.sent_calls),
             of_cluster(|stats| &stats.received_calls),
             of_cluster(|stats| &stats.uncertain_calls),

@@ -288,6 +288,16 @@ impl Cluster {
         view.0.iter().filter(|one| one.is_alive).count()
     }
 
+    /// Number of collectors in the configuration.
+    pub fn configured_collectors(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Whether all collectors are alive.
+    pub fn is_complete(&self) -> bool {
+        self.alive_collectors() == self.configured_collectors()
+    }
+
     /// Visitors that other living collectors have in memory, as they said last.
     pub fn remote_visitors(&self) -> u64 {
         let view = self.view.load();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -21,6 +21,11 @@ use super::link::{MAX_OPEN_CALLS, PeerLink};
 use super::tls::names_collector;
 use super::{CallBuffer, CallKind, Cluster};
 
+/// Handshakes at the same time; further connections wait to be accepted.
+const MAX_HANDSHAKES: usize = 64;
+/// A connection is closed when nothing came for so many times `cluster.dead_after_millis`. The other
+/// side sends a heartbeat four times a second.
+const SILENT_PERIODS: u32 = 10;
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a connection that could not be accepted.
@@ -55,6 +60,8 @@ pub struct ClusterPort {
 }
 
 type Handler = Arc<dyn CallHandler>;
+/// A connection without a handshake yet, and its place among those.
+type NewStream = (std::net::TcpStream, OwnedSemaphorePermit);
 
 impl ClusterPort {
     pub(super) fn new(
@@ -107,23 +114,24 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept_streams(
-    listener: TcpListener,
-    threads: Vec<mpsc::UnboundedSender<std::net::TcpStream>>,
-) {
+async fn accept_streams(listener: TcpListener, threads: Vec<mpsc::UnboundedSender<NewStream>>) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     for thread in threads.iter().cycle() {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
         let accepted = listener.accept().await;
         let Ok(stream) = accepted.and_then(|(stream, _)| stream.into_std()) else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let _ = thread.send(stream);
+        let _ = thread.send((stream, permit));
     }
 }
 
 /// One thread: commits of hits are awaited where they were submitted.
 fn answer_streams(
-    mut streams: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    mut streams: mpsc::UnboundedReceiver<NewStream>,
     cluster: &Arc<Cluster>,
     handler: &Handler,
 ) {
@@ -132,10 +140,12 @@ fn answer_streams(
         .build();
     let runtime = runtime.expect("a runtime needs only file descriptors");
     LocalSet::new().block_on(&runtime, async {
-        while let Some(stream) = streams.recv().await {
+        while let Some((stream, handshake)) = streams.recv().await {
             let (cluster, handler) = (Arc::clone(cluster), Arc::clone(handler));
             spawn_local(async move {
-                if let Some(stream) = accept_collector(stream, &cluster).await {
+                let accepted = accept_collector(stream, &cluster).await;
+                drop(handshake);
+                if let Some(stream) = accepted {
                     answer_calls(stream, &cluster, &handler).await;
                 }
             });
@@ -202,7 +212,8 @@ async fn answer_calls(stream: TlsStream<TcpStream>, cluster: &Arc<Cluster>, hand
     });
 
     let mut reader = BufReader::new(reader);
-    while let Ok(frame) = read_frame(&mut reader).await {
+    let max_silence = cluster.max_silence * SILENT_PERIODS;
+    while let Ok(Ok(frame)) = timeout(max_silence, read_frame(&mut reader)).await {
         let Ok(permit) = sender.clone().reserve_owned().await else {
             return;
         };

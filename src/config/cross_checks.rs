@@ -278,7 +278,28 @@ fn check_cluster(config: &Config, rules: &mut ViolationList) {
         &[],
         "must name each collector once",
     );
+    let has_addresses_once = collectors.iter().enumerate().all(|(place, one)| {
+        let others = &collectors[place + 1..];
+        others.iter().all(|other| other.address != one.address)
+    });
+    rules.require(
+        has_addresses_once,
+        "cluster.collectors",
+        &[],
+        "must have an address of its own for each collector",
+    );
     if !cluster.is_enabled() {
+        let is_unused = cluster.collectors.is_empty()
+            && cluster.listen.is_none()
+            && [&cluster.ca_file, &cluster.cert_file, &cluster.key_file]
+                .iter()
+                .all(|file| file.is_empty());
+        rules.require(
+            is_unused,
+            "cluster.name",
+            &[],
+            "must be set where another key of [cluster] is; without it this collector counts alone",
+        );
         return;
     }
 
@@ -309,6 +330,12 @@ fn check_cluster(config: &Config, rules: &mut ViolationList) {
     rules.require(
         !config.consent.key_file.is_empty(),
         "consent.key_file",
+        &["cluster.name"],
+        "must be set where cluster.name is: the same file at all collectors",
+    );
+    rules.require(
+        !config.access.key_file.is_empty(),
+        "access.key_file",
         &["cluster.name"],
         "must be set where cluster.name is: the same file at all collectors",
     );

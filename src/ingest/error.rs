@@ -16,6 +16,11 @@ pub(super) struct IngestError {
 }
 
 impl IngestError {
+    /// Whether it is certain that nothing was counted.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.problem.code != ProblemCode::UnknownOutcome
+    }
+
     /// The response. Drains the body first if it is still on the connection.
     pub(super) async fn into_problem(
         self,
@@ -71,6 +76,14 @@ pub(super) fn unavailable_error(why: CommitError) -> IngestError {
         ),
     };
     Problem::new(code).with_detail(detail).into()
+}
+
+/// Some hits of a request were counted, and others not.
+pub(super) fn partly_counted_error() -> IngestError {
+    // Not 503, for the same reason.
+    Problem::new(ProblemCode::UnknownOutcome)
+        .with_detail("a part of the hits was counted, at one of several collectors")
+        .into()
 }
 
 /// The collector that counts the hit went away after it was sent to it.

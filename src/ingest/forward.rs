@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use futures_util::future::join_all;
 
 use super::compat::{CompatEndpoint, ParsedHits};
-use super::error::{IngestError, lost_owner_error, unavailable_error};
+use super::error::{IngestError, lost_owner_error, partly_counted_error, unavailable_error};
 use super::headers::RequestHeaders;
 use super::sender::ThirdPartyClaims;
 use super::service::{IngestService, PseudonymizedHits};
@@ -247,23 +247,23 @@ impl IngestService {
         if calls.is_empty() {
             return self.store_events(events).await.map(|()| None);
         }
-        let (stored, sent) = tokio::join!(self.store_events(events), self.send_hits(calls, 1));
-        stored.and(sent)
+        let (stored, sent) = tokio::join!(self.store_own(events), self.send_hits(calls, 1));
+        join_parts(stored.into_iter().chain([sent]))
     }
 
-    async fn send_hits(
-        &self,
-        calls: Vec<ForwardCall>,
-        attempt: u8,
-    ) -> Result<Option<String>, IngestError> {
+    /// Stores the events that this collector counts; `None` without any.
+    async fn store_own(&self, events: Vec<Event>) -> Option<HitsOutcome> {
+        match events.is_empty() {
+            true => None,
+            false => Some(self.store_events(events).await.map(|()| None)),
+        }
+    }
+
+    async fn send_hits(&self, calls: Vec<ForwardCall>, attempt: u8) -> HitsOutcome {
         let sent = calls
             .into_iter()
             .map(|(owner, request)| self.send_request(owner, request, attempt));
-        let mut cookie = None;
-        for outcome in join_all(sent).await {
-            cookie = cookie.or(outcome?);
-        }
-        Ok(cookie)
+        join_parts(join_all(sent).await)
     }
 
     async fn send_request(
@@ -290,9 +290,40 @@ impl IngestService {
             cookie,
             calls,
         } = taken.ok_or_else(lost_owner_error)?;
-        let resent = Box::pin(self.send_hits(calls, attempt + 1));
-        let (stored, sent) = tokio::join!(self.store_events(events), resent);
-        stored.and(sent).map(|of_others| cookie.or(of_others))
+        let resent = async {
+            match calls.is_empty() {
+                true => None,
+                false => Some(Box::pin(self.send_hits(calls, attempt + 1)).await),
+            }
+        };
+        let (stored, sent) = tokio::join!(self.store_own(events), resent);
+        join_parts(stored.into_iter().chain(sent)).map(|of_others| cookie.or(of_others))
+    }
+}
+
+/// What became of some hits of a request: the visit cookie to set, if they are on disk.
+type HitsOutcome = Result<Option<String>, IngestError>;
+
+/// The outcome of a request whose hits were counted in parts. A sender repeats a request that is
+/// answered 503, so that is the answer only if no part was counted.
+fn join_parts(parts: impl IntoIterator<Item = HitsOutcome>) -> HitsOutcome {
+    let (mut cookie, mut counted, mut failure) = (None, false, None);
+    for part in parts {
+        match part {
+            Ok(of_part) => {
+                counted = true;
+                cookie = cookie.or(of_part);
+            }
+            Err(error) if failure.as_ref().is_none_or(IngestError::is_uncounted) => {
+                failure = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    match failure {
+        None => Ok(cookie),
+        Some(error) if counted && error.is_uncounted() => Err(partly_counted_error()),
+        Some(error) => Err(error),
     }
 }
 

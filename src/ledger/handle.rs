@@ -124,6 +124,7 @@ impl Ledger {
             CheckpointWriter::new(folder.clone(), Arc::clone(&key), origin.clone(), every)?;
         let index_writer = IndexWriter::new(
             folder,
+            Arc::clone(&key),
             found.cut.as_ref().map_or(0, |cut| cut.head.size),
             indexed_size,
             options.index_records,

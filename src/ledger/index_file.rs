@@ -6,7 +6,7 @@
 //! (background.rs). Otherwise all records are read, and the index is written anew.
 //!
 //! ```text
-//! acts.index   magic:8  length:u32  header  row*  BLAKE3 of all before it:32     little-endian
+//! acts.index   magic:8  length:u32  header  row*  BLAKE3 of all before it:32  signature of it:64     little-endian
 //! header       JSON: size, hash, end, cut, rows, facts (terms, counts, counts by version)
 //! row          40 bytes, see index_rows.rs
 //! ```
@@ -25,17 +25,23 @@ use super::folder::LedgerFolder;
 use super::index::IndexFacts;
 use super::index_rows::{IndexRow, IndexRows, ROW_BYTES};
 use super::line::{self, MAX_LINE_BYTES};
-use super::signing_key::PublicKey;
+use super::signing_key::{PublicKey, SigningKey};
 use crate::disk;
 use crate::hex;
 
 /// The first bytes of the file, with the version of its form.
-const MAGIC: [u8; 8] = *b"ffindex1";
+const MAGIC: [u8; 8] = *b"ffindex2";
 
 /// The largest header: some thousand versions of the prompt.
 const MAX_HEADER_BYTES: u32 = 1 << 24;
 
 const DIGEST_BYTES: usize = 32;
+const SIGNATURE_BYTES: usize = 64;
+
+/// What the ledger's key signs: a person who can write the folder must not remove a withdrawal.
+fn signed_text(digest: &blake3::Hash) -> String {
+    format!("footfall ledger index {}", digest.to_hex())
+}
 
 /// A ledger's index at a checkpoint.
 pub struct StoredIndex {
@@ -84,7 +90,7 @@ impl IndexParts<'_> {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn write_file(&self, folder: &LedgerFolder) -> Result<(), LedgerError> {
+    pub fn write_file(&self, folder: &LedgerFolder, key: &SigningKey) -> Result<(), LedgerError> {
         let header = IndexHeader {
             size: self.head.size,
             hash: self.head.hash_hex(),
@@ -104,7 +110,7 @@ impl IndexParts<'_> {
             for row in self.rows.merge(self.tail) {
                 file.write_all(&row.to_bytes())?;
             }
-            file.write_digest()
+            file.write_signed_digest(key)
         })
         .map_err(LedgerError::from_io(&path))
     }
@@ -122,7 +128,7 @@ impl StoredIndex {
         key: &PublicKey,
     ) -> Result<Option<StoredIndex>, LedgerError> {
         let path = folder.index_path();
-        let index = match File::open(&path).map(read_index) {
+        let index = match File::open(&path).map(|file| read_index(file, key)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Ok(Ok(index)) => index,
             Ok(Err(error)) | Err(error) => {
@@ -169,8 +175,8 @@ impl StoredIndex {
     }
 }
 
-/// Reads the file and checks that it is whole.
-fn read_index(file: File) -> io::Result<StoredIndex> {
+/// Reads the file and checks that it is whole, and signed by the ledger's key.
+fn read_index(file: File, key: &PublicKey) -> io::Result<StoredIndex> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");
     let mut file = HashingReader {
         inner: BufReader::with_capacity(1 << 20, file),
@@ -201,7 +207,10 @@ fn read_index(file: File) -> io::Result<StoredIndex> {
     let digest = file.hasher.finalize();
     let mut stored = [0; DIGEST_BYTES];
     file.inner.read_exact(&mut stored)?;
-    if digest != stored || file.inner.read(&mut [0])? != 0 {
+    let mut signature = [0; SIGNATURE_BYTES];
+    file.inner.read_exact(&mut signature)?;
+    let is_whole = digest == stored && file.inner.read(&mut [0])? == 0;
+    if !is_whole || !key.has_signed(&signed_text(&digest), &signature) {
         return Err(damaged());
     }
 
@@ -240,9 +249,11 @@ impl<'a> HashingWriter<'a> {
         }
     }
 
-    fn write_digest(mut self) -> io::Result<()> {
+    fn write_signed_digest(mut self, key: &SigningKey) -> io::Result<()> {
         self.flush()?;
-        self.inner.write_all(self.hasher.finalize().as_bytes())
+        let digest = self.hasher.finalize();
+        self.inner.write_all(digest.as_bytes())?;
+        self.inner.write_all(&key.sign_text(&signed_text(&digest)))
     }
 }
 

@@ -8,6 +8,7 @@ use super::folder::LedgerFolder;
 use super::index::ConsentIndex;
 use super::index_file::IndexParts;
 use super::quota::LedgerStats;
+use super::signing_key::SigningKey;
 
 /// The index is written again when the ledger has grown by this part: each record is then written
 /// some twenty times in the life of a ledger.
@@ -16,6 +17,7 @@ const GROWTH_DIVISOR: u64 = 20;
 /// Writes the index in a thread of its own, one at a time.
 pub struct IndexWriter {
     folder: LedgerFolder,
+    key: Arc<SigningKey>,
     /// The number of the last dropped record.
     cut: u64,
     /// The size of the ledger at the index that is on disk.
@@ -31,6 +33,7 @@ impl IndexWriter {
     /// `indexed_size` is that of the index on disk, 0 without one.
     pub fn new(
         folder: LedgerFolder,
+        key: Arc<SigningKey>,
         cut: u64,
         indexed_size: u64,
         min_records: u64,
@@ -38,6 +41,7 @@ impl IndexWriter {
     ) -> IndexWriter {
         IndexWriter {
             folder,
+            key,
             cut,
             indexed_size,
             min_records,
@@ -63,7 +67,8 @@ impl IndexWriter {
     /// `end`. A checkpoint of `head` is signed.
     pub fn start(&mut self, index: &ConsentIndex, head: ChainHead, end: u64) {
         let (rows, tail, facts) = (index.rows(), index.sorted_tail(), index.facts().clone());
-        let (folder, cut, stats) = (self.folder.clone(), self.cut, Arc::clone(&self.stats));
+        let (folder, key) = (self.folder.clone(), Arc::clone(&self.key));
+        let (cut, stats) = (self.cut, Arc::clone(&self.stats));
         let write = move || {
             let parts = IndexParts {
                 head,
@@ -76,7 +81,7 @@ impl IndexWriter {
             if stats.is_damaged() {
                 return false;
             }
-            let written = parts.write_file(&folder);
+            let written = parts.write_file(&folder, &key);
             if let Err(error) = &written {
                 tracing::error!(%error, "the ledger's index could not be written; the next start \
                     reads more records");

@@ -133,17 +133,26 @@ async fn read_digests<D: SharedDigests>(
         .into_iter()
         .map(|day| (day.day_number, day))
         .collect();
-    let known = |number: &u16| read.as_ref().and_then(|days| days.get(number));
-    let changed = now
-        .iter()
-        .filter(|(number, day)| known(number) != Some(day));
-    let changed: Vec<u16> = changed.map(|(number, _)| *number).collect();
-    if !changed.is_empty() {
-        let rows = store.read_digests(D::TABLE, &changed).await?;
-        rows.iter()
-            .for_each(|(digest, day)| digests.insert_known(*digest, *day));
-        digests.remove_sent(&rows.into_iter().map(|(digest, _)| digest).collect());
+    let mut rows = Vec::new();
+    let mut unread = Vec::new();
+    for (number, day) in &now {
+        let known = read.as_ref().and_then(|days| days.get(number));
+        match known {
+            Some(known) if known == day => {}
+            // A day can have many rows, and each sign-out waits for this.
+            Some(known) => match store.read_new_digests(D::TABLE, known, day).await? {
+                Some(new) => rows.extend(new),
+                None => unread.push(*number),
+            },
+            None => unread.push(*number),
+        }
     }
+    if !unread.is_empty() {
+        rows.extend(store.read_digests(D::TABLE, &unread).await?);
+    }
+    rows.iter()
+        .for_each(|(digest, day)| digests.insert_known(*digest, *day));
+    digests.remove_sent(&rows.into_iter().map(|(digest, _)| digest).collect());
     *read = Some(now);
     digests.set_complete();
     Ok(())

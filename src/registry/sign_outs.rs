@@ -18,6 +18,7 @@ use crate::access::{Session, SessionDigest, SignedOutSessions, format_sign_out, 
 use crate::calendar::Day;
 use crate::disk;
 use crate::event::Problem;
+use crate::store::DigestTable;
 
 const COPY_NAME: &str = "signed-out-sessions";
 /// How long a sign-out waits for the store. Meanwhile the session has ended here.
@@ -156,7 +157,8 @@ impl Registry {
         if is_alone {
             self.sign_outs.sessions.set_complete();
         }
-        self.sign_outs.read_copy(today)
+        let oldest_kept = DigestTable::SignOuts.oldest_kept_day(today);
+        self.sign_outs.read_copy(oldest_kept)
     }
 
     /// Whether a session was signed out, here or at another collector.
@@ -226,9 +228,10 @@ impl Registry {
         !self.sign_outs.sessions.is_unsent(session)
     }
 
-    /// Forgets signed-out sessions whose cookies have ended before `today`, a UTC day.
+    /// Forgets signed-out sessions whose cookies ended some weeks before `today`, a UTC day.
     pub fn evict_sign_outs(&self, today: Day) {
-        self.sign_outs.sessions.evict_expired(today);
+        let oldest_kept = DigestTable::SignOuts.oldest_kept_day(today);
+        self.sign_outs.sessions.evict_expired(oldest_kept);
     }
 }
 

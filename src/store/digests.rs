@@ -17,6 +17,9 @@ use crate::hex;
 /// because it may have been larger when the cookie was set.
 pub const WITHDRAWAL_RETENTION_DAYS: u16 = 396;
 
+/// Days that a sign-out is kept after its cookie has ended.
+const SIGN_OUT_MARGIN_DAYS: u16 = 60;
+
 string_enum! {
     /// A table of shared digests.
     pub enum DigestTable {
@@ -34,7 +37,10 @@ impl DigestTable {
             DigestTable::Withdrawals => {
                 Day::from_number(today.as_number().saturating_sub(WITHDRAWAL_RETENTION_DAYS))
             }
-            DigestTable::SignOuts => today,
+            // Some days more, so that a clock that was ahead for a while brings no session back.
+            DigestTable::SignOuts => {
+                Day::from_number(today.as_number().saturating_sub(SIGN_OUT_MARGIN_DAYS))
+            }
         }
     }
 
@@ -88,6 +94,40 @@ impl Store {
             .fetch_all()
             .await
             .map_err(error_during(table.step()))
+    }
+
+    /// The digests of a day that came after `known` was read, up to `now`. `None` if that cannot be
+    /// told from the revisions: then the whole day must be read.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn read_new_digests(
+        &self,
+        table: DigestTable,
+        known: &DigestDaySummary,
+        now: &DigestDaySummary,
+    ) -> Result<Option<Vec<([u8; 32], Day)>>, StoreError> {
+        let sql = format!(
+            "SELECT digest, toUInt16(day) AS day_number FROM {} \
+             WHERE day = toDate(?) AND revision > ? AND revision <= ?",
+            table.name()
+        );
+        let rows = self
+            .short_client
+            .query(&sql)
+            .bind(now.day_number)
+            .bind(known.newest)
+            .bind(now.newest)
+            .fetch_all::<DigestRow>()
+            .await
+            .map_err(error_during(table.step()))?;
+        // Rows of several collectors may become visible out of order, and equal rows be merged.
+        let is_all = known.rows + rows.len() as u64 == now.rows;
+        let pairs = rows
+            .into_iter()
+            .map(|row| (row.digest, Day::from_number(row.day_number)));
+        Ok(is_all.then(|| pairs.collect()))
     }
 
     /// The digests of these days, given in days since 1970-01-01, each with its day. A digest may

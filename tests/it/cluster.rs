@@ -15,7 +15,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The key of all certificates.
 const KEY: &str = "key.pem";
 
-/// A file of tests/it/cluster: certificates that are valid from 2020 to 2120.
+/// A file of tests/it/cluster: certificates that are valid from 2020 to 2120, and keys.
 fn fixture(name: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cluster");
     dir.join(name).display().to_string()
@@ -44,6 +44,7 @@ impl Addresses {
             format!("cluster.ca_file={}", fixture("authority.pem")),
             format!("cluster.cert_file={}", fixture(certificate)),
             format!("cluster.key_file={}", fixture(KEY)),
+            format!("access.key_file={}", fixture("access.keys")),
         ]
     }
 }

@@ -225,7 +225,7 @@ fn an_index_that_is_damaged_or_of_other_records_is_made_anew() {
     assert_eq!(open_indexed(dir.path()).found.unverified, 0);
 }
 
-/// A person who can write the index can give it a correct checksum.
+/// Also with the ledger's key, which signs the index.
 #[test]
 fn a_forged_index_is_found_while_it_is_used() {
     type Forge = fn(&mut Vec<super::super::index_rows::IndexRow>);
@@ -246,8 +246,10 @@ fn a_forged_index_is_found_while_it_is_used() {
     for forge in forgeries {
         let Filled { dir, .. } = filled();
         let folder = LedgerFolder::new(dir.path());
-        let key = SigningKey::open(&folder, "").unwrap().public_key();
-        let index = StoredIndex::read_fitting(&folder, &key).unwrap().unwrap();
+        let signing = SigningKey::open(&folder, "").unwrap();
+        let index = StoredIndex::read_fitting(&folder, &signing.public_key())
+            .unwrap()
+            .unwrap();
         let mut rows: Vec<_> = index.rows.iter().collect();
         forge(&mut rows);
         let parts = IndexParts {
@@ -258,7 +260,7 @@ fn a_forged_index_is_found_while_it_is_used() {
             rows: &IndexRows::default(),
             tail: &rows,
         };
-        parts.write_file(&folder).unwrap();
+        parts.write_file(&folder, &signing).unwrap();
 
         let opening = open_indexed(dir.path());
         assert_eq!(opening.found.unverified, 7);
@@ -270,12 +272,36 @@ fn a_forged_index_is_found_while_it_is_used() {
     }
 }
 
+/// A person who can write the folder, but has not the key, cannot remove a withdrawal.
+#[test]
+fn an_index_that_another_key_signed_is_not_used() {
+    let Filled { dir, .. } = filled();
+    let folder = LedgerFolder::new(dir.path());
+    let own = SigningKey::open(&folder, "").unwrap().public_key();
+    let index = StoredIndex::read_fitting(&folder, &own).unwrap().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = SigningKey::open(&LedgerFolder::new(elsewhere.path()), "").unwrap();
+    let parts = IndexParts {
+        head: index.head,
+        end: index.end,
+        cut: index.cut,
+        facts: &index.facts,
+        rows: &index.rows,
+        tail: &[],
+    };
+    parts.write_file(&folder, &other).unwrap();
+    assert!(StoredIndex::read_fitting(&folder, &own).unwrap().is_none());
+    assert_eq!(open_indexed(dir.path()).found.unverified, 0);
+}
+
 #[test]
 fn an_index_of_false_counts_is_found_while_it_is_used() {
     let Filled { dir, .. } = filled();
     let folder = LedgerFolder::new(dir.path());
-    let key = SigningKey::open(&folder, "").unwrap().public_key();
-    let index = StoredIndex::read_fitting(&folder, &key).unwrap().unwrap();
+    let signing = SigningKey::open(&folder, "").unwrap();
+    let index = StoredIndex::read_fitting(&folder, &signing.public_key())
+        .unwrap()
+        .unwrap();
     let mut facts: IndexFacts = index.facts.clone();
     facts.count_record(ActKind::Refuse, 3);
     let parts = IndexParts {
@@ -286,7 +312,7 @@ fn an_index_of_false_counts_is_found_while_it_is_used() {
         rows: &index.rows,
         tail: &[],
     };
-    parts.write_file(&folder).unwrap();
+    parts.write_file(&folder, &signing).unwrap();
     assert!(outcome(&open_indexed(dir.path()).ledger).is_some());
 }
 

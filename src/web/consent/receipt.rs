@@ -28,7 +28,7 @@ pub(super) async fn get_receipt(
     let (at, own_id) = (asking.clone(), id.duplicate_id());
     let receipt = match web::block(move || at.ledger.create_receipt(&own_id)).await {
         Ok(Ok(Some(receipt))) => receipt,
-        Ok(Ok(None)) => asking.request_receipt(&id).await.ok_or_else(none)?,
+        Ok(Ok(None)) => asking.request_receipt(&id).await?.ok_or_else(none)?,
         _ => {
             if LEDGER_OUTAGE.record_failure() {
                 tracing::error!("the ledger cannot be read for a receipt");
@@ -53,15 +53,25 @@ pub(super) async fn get_receipt(
 impl ConsentService {
     /// The receipt of a grant that is on record at another collector of the cluster, signed with
     /// the key of its ledger.
-    async fn request_receipt(&self, id: &ConsentId) -> Option<String> {
-        let cluster = self.cluster.as_ref()?;
+    ///
+    /// # Errors
+    ///
+    /// No collector that answered has it, and one did not answer.
+    async fn request_receipt(&self, id: &ConsentId) -> Result<Option<String>, Problem> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(None);
+        };
         let id = id.to_hex();
         let replies = cluster.call_others(CallKind::Receipt, id.as_bytes()).await;
         let receipt = |reply: CallBuffer| {
             let text = std::str::from_utf8(reply.as_bytes()).ok()?;
             (!text.is_empty()).then(|| text.to_owned())
         };
-        replies.into_iter().flatten().find_map(receipt)
+        let have_all_answered = cluster.is_complete() && replies.iter().all(Option::is_some);
+        match replies.into_iter().flatten().find_map(receipt) {
+            None if !have_all_answered => Err(Problem::new(ProblemCode::LedgerUnavailable)),
+            found => Ok(found),
+        }
     }
 
     /// Answers such a request of another collector; empty without a record.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Cluster, address};
 use crate::canary::{files, holds};
 use crate::mail::{PERSON, link, load, mail_settings, persons, pixel, report};
-use crate::support::{ABSENT, AGENT, Client, DAY, NOON, Server, ask, grant_of, hit, view};
+use crate::support::{ABSENT, AGENT, Client, DAY, NOON, Server, ask, grant_of, hit, until, view};
 
 const COMPATIBLE: &str = r#"
 [[compatible]]
@@ -136,6 +136,60 @@ fn hits_of_other_trackers_go_to_the_owner_of_the_visitor_they_name() {
     // Each browser's hits at one of the two, each batch of many in one call, one of person 3.
     let passed_on = cluster.sum("footfall_cluster_sent_calls_total");
     assert_eq!(passed_on, 2 * 20 + 2 + 1);
+}
+
+/// A sender repeats what is answered 503, so a body of which a part was counted is not.
+#[test]
+fn a_body_that_only_some_owners_could_count_is_not_to_be_sent_again() {
+    const JOURNAL_BYTES: u64 = 8 << 20;
+    let room = format!("journal.max_bytes={JOURNAL_BYTES}");
+    let cluster = Cluster::start(2, COMPATIBLE, &["visitor.mode=\"keyed_hash\"", &room]);
+    let server_of_tom = [
+        ("X-Forwarded-Host", "collector.internal"),
+        ("Origin", ABSENT),
+        ("Cookie", ABSENT),
+        ("User-Agent", "Mozilla/5.0 Umami/v22.4.0"),
+        ("X-Forwarded-For", "203.0.113.5"),
+        ("Authorization", "Bearer a token of tom's server"),
+    ];
+    let envelope = |person: usize| {
+        json!({"type": "event", "payload": {
+            "website": "x", "hostname": "pages.example", "url": "/u/tom", "ip": address(person),
+            "userAgent": AGENT,
+        }})
+    };
+    let batch: Vec<Value> = (0..20).map(envelope).collect();
+    let batch = Value::from(batch).to_string();
+    let send = |server: &Server| {
+        ask(
+            &mut server.client(),
+            "POST",
+            "/api/batch",
+            &batch,
+            &server_of_tom,
+        )
+    };
+    let full = &cluster.servers[0];
+    let ballast = std::fs::File::create(full.dir().join("data/journal/ballast")).unwrap();
+    ballast.set_len(JOURNAL_BYTES).unwrap();
+    until(
+        || full.metric("footfall_journal_full") == 1,
+        "the journal is full",
+    );
+
+    for server in &cluster.servers {
+        let answer = send(server);
+        assert_eq!(answer.status, 500, "{}", answer.text());
+        assert!(
+            answer.text().contains("unknown_outcome"),
+            "{}",
+            answer.text()
+        );
+    }
+    cluster.servers[1].flush();
+    let (visitors, hits) = totals(&cluster.servers[1], "tom");
+    assert!(0 < visitors && visitors < 20, "{visitors}");
+    assert_eq!(hits, 2 * visitors);
 }
 
 #[test]

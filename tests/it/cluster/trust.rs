@@ -97,6 +97,17 @@ fn check_config_names_what_is_missing_or_wrong() {
             "must be one of cluster.collectors",
         ),
         (with("cluster.listen", ""), "cluster.listen", "must be set"),
+        (with("cluster.name", ""), "cluster.name", "counts alone"),
+        (
+            with("access.key_file", ""),
+            "access.key_file",
+            "must be set",
+        ),
+        (
+            with("cluster.collectors", "a=x:1,b=x:1"),
+            "cluster.collectors",
+            "an address of its own",
+        ),
         (
             with("cluster.key_file", ""),
             "cluster.key_file",
