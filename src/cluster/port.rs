@@ -23,7 +23,7 @@ use super::{CallBuffer, CallKind, Cluster};
 
 /// Handshakes at the same time; further connections wait to be accepted.
 const MAX_HANDSHAKES: usize = 64;
-/// A connection is closed when nothing came for so many times `cluster.dead_after_millis`. The other
+/// A connection is closed after this many times `cluster.dead_after_millis` without a byte. The other
 /// side sends a heartbeat four times a second.
 const SILENT_PERIODS: u32 = 10;
 /// Time for a TLS handshake.

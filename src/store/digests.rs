@@ -96,8 +96,8 @@ impl Store {
             .map_err(error_during(table.step()))
     }
 
-    /// The digests of a day that came after `known` was read, up to `now`. `None` if that cannot be
-    /// told from the revisions: then the whole day must be read.
+    /// The digests of a day that came after `known` was read, up to `now`. `None` if the
+    /// revisions do not show it: then the whole day must be read.
     ///
     /// # Errors
     ///
