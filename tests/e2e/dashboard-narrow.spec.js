@@ -109,6 +109,8 @@ const HEALTH = {
   started: `${YESTERDAY}T10:00:00Z`,
   store: "embedded",
   store_ready: true,
+  shards: 1,
+  shards_away: [],
   journal: { bytes: 123456789, max_bytes: 9999999999, segments: 12, full: false, damaged: 0 },
   flush: { segments: 1, rows: 1, failures: 0, quarantined: 0, overdue_secs: 0 },
   publication: { units: 1, failures: 0, last_success_secs: 1, overdue_secs: 0 },

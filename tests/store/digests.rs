@@ -59,11 +59,11 @@ pub async fn withdrawals_and_sign_outs_are_kept_as_long_as_a_cookie_can_live(sto
         )
         .await
         .unwrap();
-    // The day of a sign-out is the last one on which the cookie could be valid.
+    // The day of a sign-out is the last one on which the cookie could be valid; 60 more are kept.
     store
         .insert_digests(
             DigestTable::SignOuts,
-            &[([1; 32], day("2027-04-30")), ([2; 32], today)],
+            &[([1; 32], day("2027-03-01")), ([2; 32], day("2027-03-02"))],
         )
         .await
         .unwrap();
@@ -73,7 +73,7 @@ pub async fn withdrawals_and_sign_outs_are_kept_as_long_as_a_cookie_can_live(sto
         .unwrap();
     for over in [
         "SELECT count() FROM withdrawals WHERE day < '2026-03-31'",
-        "SELECT count() FROM sign_outs WHERE day < '2027-05-01'",
+        "SELECT count() FROM sign_outs WHERE day < '2027-03-02'",
     ] {
         until_gone(store, over).await;
     }
