@@ -37,7 +37,9 @@ export default defineConfig({
   outputDir: "../../test-results/e2e",
   workers: 2,
   timeout: 180_000,
-  expect: { timeout: 15_000 },
+  // Longer than the 30 s after which the tracker repeats a request that failed: a browser fails one
+  // for reasons of the machine too, such as a changed network.
+  expect: { timeout: 40_000 },
   reporter: [["list"], ["json", { outputFile: "../../test-results/e2e.json" }]],
   use: {
     browserName: "chromium",

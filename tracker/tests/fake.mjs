@@ -179,8 +179,10 @@ export const test = base.extend({
   },
   baseURL: async ({ fake }, use) => use(fake.url),
   // Every test: nothing thrown into the page, nothing its policy refuses, no word to another host.
-  page: async ({ page, fake }, use) => {
+  // A test that fails prints the requests that did.
+  page: async ({ page, fake }, use, info) => {
     const complaints = [];
+    const failures = [];
     const hosts = new Set();
     page.on("pageerror", (error) => complaints.push(error.message));
     page.on("console", (message) => {
@@ -188,6 +190,9 @@ export const test = base.extend({
       if (message.type() === "error" && !expected) complaints.push(message.text());
     });
     page.on("request", (request) => hosts.add(new URL(request.url()).origin));
+    page.on("requestfailed", (request) =>
+      failures.push(`${request.method()} ${request.url()}: ${request.failure()?.errorText}`),
+    );
     await page.addInitScript(() => {
       window.changes = [];
       document.addEventListener("consentchange", (event) =>
@@ -199,6 +204,7 @@ export const test = base.extend({
       );
     });
     await use(page);
+    if (info.status !== info.expectedStatus) console.log(failures.join("\n"));
     expect(complaints).toEqual([]);
     expect(await page.evaluate(() => window.rejections)).toEqual([]);
     expect([...hosts]).toEqual([fake.url]);
