@@ -50,6 +50,12 @@ impl BudgetShare {
         fits
     }
 
+    /// Reserves `n` more, beyond the limit if need be: for entries that exist already.
+    pub fn reserve_existing(&mut self, n: usize) {
+        self.budget.0.used.fetch_add(n, Ordering::Relaxed);
+        self.reserved += n;
+    }
+
     /// Whether `n` more could be reserved.
     pub fn has_capacity(&self, n: usize) -> bool {
         let BudgetState { used, limit: most } = &*self.budget.0;

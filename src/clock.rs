@@ -1,5 +1,7 @@
 //! Time is an argument: code that needs the current time is given a [`Clock`].
 
+mod state;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -54,11 +54,19 @@ impl FileLock {
     }
 }
 
+impl FileLock {
+    /// Releases the lock for another process. The file stays open, and this value locks nothing
+    /// any more.
+    pub fn release(&self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Drop for FileLock {
     /// Closing the file would not be enough: a child process that another thread is starting holds
     /// a copy of every open file until it executes its own program.
     fn drop(&mut self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        self.release();
     }
 }
 

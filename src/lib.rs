@@ -24,6 +24,7 @@ mod key_file;
 pub mod memory;
 mod outage;
 mod random;
+mod state_codec;
 pub mod unprintable;
 mod varint;
 
@@ -56,8 +57,9 @@ pub mod journal;
 pub mod ledger;
 pub mod store;
 
-// Other collectors.
+// Other collectors, and the next process of this one.
 pub mod cluster;
+mod upgrade;
 
 // Background tasks and reports.
 pub mod flush;

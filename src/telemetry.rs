@@ -81,7 +81,7 @@ pub struct MetricsRenderer {
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METRIC_DESCRIPTIONS: [(&str, bool, &str); 54] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 56] = [
     (
         "footfall_hits_total",
         true,
@@ -176,6 +176,11 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 54] = [
         "footfall_over_limit_sites_total",
         true,
         "Hits counted under the site (other), because limits.sites is reached",
+    ),
+    (
+        "footfall_over_limit_new_sites_total",
+        true,
+        "Hits counted under the site (other), because of limits.network_new_sites_per_day",
     ),
     (
         "footfall_over_limit_ids_total",
@@ -297,6 +302,11 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 54] = [
         "Seconds since the store last responded, 0 while it responds; by shard where there are several",
     ),
     (
+        "footfall_replicas_unavailable",
+        false,
+        "Replicas of shards that do not respond; nothing new is published while it is not 0",
+    ),
+    (
         "footfall_engine_restarts_total",
         true,
         "Restarts of the embedded engine since the start, after a crash or a hang; absent with a server",
@@ -389,6 +399,8 @@ pub struct StoreReadings {
     pub clamped_sums: u64,
     /// Seconds since the last response of each shard; 0 while it responds.
     pub away_secs: Vec<u64>,
+    /// Replicas that do not respond.
+    pub replicas_away: u64,
     /// Restarts of the embedded engine since the start; `None` without one.
     pub engine_restarts: Option<u64>,
 }
@@ -463,6 +475,7 @@ impl MetricsRenderer {
             read(&hits.overflow_grants),
             read(&hits.overflow_texts),
             read(&hits.overflow_sites),
+            read(&hits.overflow_new_sites),
             read(&hits.overflow_ids),
             read(&hits.mails),
             read(&hits.mails_lost),
@@ -491,6 +504,7 @@ impl MetricsRenderer {
                 .first()
                 .copied()
                 .filter(|_| store.away_secs.len() == 1),
+            Some(store.replicas_away),
             store.engine_restarts,
             store.table_bytes,
             Some(cluster.map_or(1, |cluster| cluster.alive_collectors() as u64)),

@@ -2,6 +2,8 @@
 
 //! Counts events: finds the day, the visitor and the visit of each, and closes those that are over.
 
+mod state;
+
 use super::batch::{MailDraft, RowBatch, SegmentDelta};
 use super::day_state::DayStates;
 use super::duplicates::DuplicateFilter;
@@ -119,12 +121,15 @@ impl Aggregator {
         }
 
         let (number, book) = self.day_states.get_or_open(&event.span, &self.limits);
-        let (site, id) = match book.assign_site_number(event.site) {
-            Some(number) => (number, event.site),
-            None => {
-                self.overflow.sites += 1;
-                (book.overflow_site_number(), SiteId::overflow_site())
-            }
+        let overflow_site = SiteId::overflow_site();
+        let (site, id) = if event.site == overflow_site {
+            self.overflow.new_sites += 1;
+            (book.overflow_site_number(), overflow_site)
+        } else if let Some(number) = book.assign_site_number(event.site) {
+            (number, event.site)
+        } else {
+            self.overflow.sites += 1;
+            (book.overflow_site_number(), overflow_site)
         };
 
         let subject = match event.kind {
@@ -159,6 +164,7 @@ impl Aggregator {
                     kind: event.kind,
                     interactive: event.interactive,
                     without_cookie: event.without_cookie,
+                    subject,
                     item,
                 };
                 let (texts, caps) = (&mut book.texts, &self.limits);

@@ -8,6 +8,7 @@ use hashbrown::HashSet;
 
 use crate::calendar::{Millis, TimeSpan};
 use crate::event::SiteId;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 const GENERATION: TimeSpan = TimeSpan::from_secs(60);
 
@@ -30,6 +31,36 @@ impl DuplicateFilter {
             seed,
             overflow_count: 0,
         }
+    }
+
+    /// Writes the ids for the process that takes over, with the seed of their hashes.
+    pub(super) fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_u64(self.seed);
+        out.put_i64(self.newest_start);
+        out.put_u64(self.overflow_count);
+        for generation in &self.generations {
+            out.put_count(generation.len());
+            generation.iter().for_each(|key| out.put_u64(*key));
+        }
+    }
+
+    /// Reads the ids of the process before; at most `max` new ones are recorded a minute from now
+    /// on.
+    pub(super) fn read_state(
+        input: &mut StateReader<'_>,
+        max: usize,
+    ) -> Result<DuplicateFilter, StateError> {
+        let mut filter = DuplicateFilter::new(max, input.read_u64()?);
+        filter.newest_start = input.read_i64()?;
+        filter.overflow_count = input.read_u64()?;
+        for generation in &mut filter.generations {
+            let count = input.read_count(8)?;
+            generation.reserve(count);
+            for _ in 0..count {
+                generation.insert(input.read_u64()?);
+            }
+        }
+        Ok(filter)
     }
 
     /// Records the id; `false` if it was seen before.

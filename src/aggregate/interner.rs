@@ -1,7 +1,10 @@
-//! String interning for one day: paths, links, names, sources, campaigns and closed lists, each
-//! text once, with an id.
+//! String interning for one day: paths, links, names, sources, campaigns and closed lists. Each text
+//! is stored once, with an id, however many sites have it: most have the same sources, and many the
+//! same paths.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+mod state;
+
+use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -47,11 +50,6 @@ impl TextScope {
         }
     }
 
-    /// The same kind of text, of any site. `(other)` is stored there once, not once for each site.
-    fn of_all_sites(self) -> TextScope {
-        TextScope(u64::MAX << 8 | self.0 & 0xff)
-    }
-
     /// The name of the day's zone.
     pub(super) fn for_zone_names() -> TextScope {
         TextScope(u64::MAX << 8 | 0x40)
@@ -67,26 +65,41 @@ pub(super) enum SegmentPart {
 
 const TEXTS_PER_CHUNK: usize = 1024;
 
-/// The number of texts of a scope, in 12 bytes: the scope's number is in two halves.
+/// A scope's number in two halves, so that an entry with another number takes 12 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SplitScope([u32; 2]);
+
+impl SplitScope {
+    fn new(TextScope(scope): TextScope) -> SplitScope {
+        SplitScope([(scope >> 32) as u32, scope as u32])
+    }
+
+    fn scope(self) -> TextScope {
+        TextScope(u64::from(self.0[0]) << 32 | u64::from(self.0[1]))
+    }
+}
+
+/// The number of texts of a scope.
 struct ScopeCount {
-    scope: [u32; 2],
+    scope: SplitScope,
     texts: u32,
 }
 
-impl ScopeCount {
-    fn new(TextScope(scope): TextScope) -> ScopeCount {
-        ScopeCount {
-            scope: [(scope >> 32) as u32, scope as u32],
-            texts: 0,
-        }
-    }
+/// A text that a scope has, by its id, where another scope had it first.
+#[derive(PartialEq, Eq)]
+struct SharedText {
+    scope: SplitScope,
+    text: u32,
+}
 
-    fn scope(&self) -> TextScope {
-        TextScope(u64::from(self.scope[0]) << 32 | u64::from(self.scope[1]))
+impl SharedText {
+    fn hash(&self, state: &RandomState) -> u64 {
+        state.hash_one((self.scope.scope(), self.text))
     }
 }
 
 struct InternedText {
+    /// The scope that had it first.
     scope: TextScope,
     text: Box<str>,
     /// For each part, the last segment in which the text has a string id, and that id.
@@ -99,8 +112,10 @@ pub(super) struct StringInterner {
     texts: Vec<Vec<InternedText>>,
     len: usize,
     per_scope: HashTable<ScopeCount>,
+    shared: HashTable<SharedText>,
     /// Seeded per process, because clients choose the paths.
     hash_state: RandomState,
+    /// A text of several scopes uses one unit for each.
     text_budget: BudgetShare,
     /// Includes [`TEXT_OVERHEAD_BYTES`] for each text.
     byte_budget: BudgetShare,
@@ -114,6 +129,7 @@ impl StringInterner {
             texts: Vec::new(),
             len: 0,
             per_scope: HashTable::new(),
+            shared: HashTable::new(),
             hash_state: RandomState::default(),
             text_budget: room,
             byte_budget: byte_room,
@@ -123,31 +139,62 @@ impl StringInterner {
 
     /// The text's id; that of `(other)` if the scope or the memory is full.
     pub(super) fn intern(&mut self, scope: TextScope, text: &str, cap: usize) -> u32 {
-        let scope = if text == OTHER_VALUE {
-            scope.of_all_sites()
-        } else {
-            scope
-        };
-        if let Some(id) = self.find_text(scope, text) {
+        let known = self.find_text(text);
+        if text == OTHER_VALUE {
+            return known.unwrap_or_else(|| self.insert_text(scope, text));
+        }
+        if let Some(id) = known
+            && self.is_of_scope(scope, id)
+        {
             return id;
         }
-        if text == OTHER_VALUE {
-            return self.insert_text(scope, text);
-        }
+
         let in_scope = self.count_of_scope(scope);
-        if in_scope as usize >= cap || !self.try_reserve(text.len()) {
+        let bytes = known.map_or_else(|| allocated_bytes(text.len()), |_| SHARED_TEXT_BYTES);
+        if in_scope as usize >= cap || !self.try_reserve(bytes) {
             self.overflow_count += 1;
             return self.intern(scope, OTHER_VALUE, cap);
         }
+
         self.count_text(scope);
-        self.insert_text(scope, text)
+        match known {
+            Some(id) => {
+                self.share_text(scope, id);
+                id
+            }
+            None => self.insert_text(scope, text),
+        }
+    }
+
+    /// Whether the scope has the text with this id.
+    fn is_of_scope(&self, scope: TextScope, id: u32) -> bool {
+        if self.get(id).scope == scope {
+            return true;
+        }
+        let wanted = SharedText {
+            scope: SplitScope::new(scope),
+            text: id,
+        };
+        self.shared
+            .find(wanted.hash(&self.hash_state), |known| *known == wanted)
+            .is_some()
+    }
+
+    fn share_text(&mut self, scope: TextScope, id: u32) {
+        let state = &self.hash_state;
+        let shared = SharedText {
+            scope: SplitScope::new(scope),
+            text: id,
+        };
+        self.shared
+            .insert_unique(shared.hash(state), shared, |known| known.hash(state));
     }
 
     /// The number of texts that the scope has.
     fn count_of_scope(&self, scope: TextScope) -> u32 {
         let hash = self.hash_state.hash_one(scope);
         self.per_scope
-            .find(hash, |known| known.scope() == scope)
+            .find(hash, |known| known.scope.scope() == scope)
             .map_or(0, |known| known.texts)
     }
 
@@ -155,35 +202,33 @@ impl StringInterner {
         let state = &self.hash_state;
         let entry = self.per_scope.entry(
             state.hash_one(scope),
-            |known| known.scope() == scope,
-            |known| state.hash_one(known.scope()),
+            |known| known.scope.scope() == scope,
+            |known| state.hash_one(known.scope.scope()),
         );
-        entry
-            .or_insert_with(|| ScopeCount::new(scope))
-            .get_mut()
-            .texts += 1;
+        let new = || ScopeCount {
+            scope: SplitScope::new(scope),
+            texts: 0,
+        };
+        entry.or_insert_with(new).get_mut().texts += 1;
     }
 
-    /// The id that [`StringInterner::intern`] would return; `None` for a new text within the
-    /// limits.
+    /// The id that [`StringInterner::intern`] would return; `None` for a text that would be new to
+    /// the scope.
     pub(super) fn estimate_id(&self, scope: TextScope, text: &str, cap: usize) -> Option<u32> {
-        let known = self.find_text(scope, text);
-        let in_scope = self.count_of_scope(scope) as usize;
-        let is_full = in_scope >= cap
-            || !self.byte_budget.has_capacity(allocated_bytes(text.len()))
+        let known = self.find_text(text);
+        if let Some(id) = known.filter(|&id| self.is_of_scope(scope, id)) {
+            return Some(id);
+        }
+        let bytes = known.map_or_else(|| allocated_bytes(text.len()), |_| SHARED_TEXT_BYTES);
+        let is_full = self.count_of_scope(scope) as usize >= cap
+            || !self.byte_budget.has_capacity(bytes)
             || !self.text_budget.has_capacity(1);
-        known.or_else(|| {
-            if is_full {
-                self.find_text(scope.of_all_sites(), OTHER_VALUE)
-            } else {
-                None
-            }
-        })
+        is_full.then(|| self.find_text(OTHER_VALUE)).flatten()
     }
 
-    /// Reserves memory for a text of `length` bytes. `false` if the budget is used up.
-    fn try_reserve(&mut self, length: usize) -> bool {
-        self.byte_budget.try_reserve(allocated_bytes(length)) && self.text_budget.try_reserve(1)
+    /// Reserves memory for a text of a scope. `false` if the budget is used up.
+    fn try_reserve(&mut self, bytes: usize) -> bool {
+        self.byte_budget.try_reserve(bytes) && self.text_budget.try_reserve(1)
     }
 
     fn insert_text(&mut self, scope: TextScope, text: &str) -> u32 {
@@ -202,11 +247,10 @@ impl StringInterner {
         });
         self.len += 1;
         let (texts, state) = (&self.texts, &self.hash_state);
-        self.index
-            .insert_unique(hash_text(state, scope, text), id, |&id| {
-                let known = &texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK];
-                hash_text(state, known.scope, &known.text)
-            });
+        self.index.insert_unique(state.hash_one(text), id, |&id| {
+            let known = &texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK];
+            state.hash_one(&*known.text)
+        });
         id
     }
 
@@ -223,6 +267,7 @@ impl StringInterner {
             + self.texts.len() * TEXTS_PER_CHUNK * size_of::<InternedText>()
             + self.index.allocation_size()
             + self.per_scope.allocation_size()
+            + self.shared.allocation_size()
     }
 
     fn get(&self, id: u32) -> &InternedText {
@@ -244,27 +289,22 @@ impl StringInterner {
             [part as usize] = (segment, sym);
     }
 
-    fn find_text(&self, scope: TextScope, text: &str) -> Option<u32> {
-        let same = |&id: &u32| {
-            let known = self.get(id);
-            known.scope == scope && *known.text == *text
-        };
+    /// The id of a text, whichever scope has it.
+    fn find_text(&self, text: &str) -> Option<u32> {
         self.index
-            .find(hash_text(&self.hash_state, scope, text), same)
+            .find(self.hash_state.hash_one(text), |&id| {
+                *self.get(id).text == *text
+            })
             .copied()
     }
 }
 
+/// Bytes that a text of a site takes if another site has it too, in tables that have just grown.
+const SHARED_TEXT_BYTES: usize = 64;
+
 /// The allocator rounds up by an eighth at most.
 fn allocated_bytes(length: usize) -> usize {
     length + length / 8 + TEXT_OVERHEAD_BYTES
-}
-
-fn hash_text(state: &RandomState, scope: TextScope, text: &str) -> u64 {
-    let mut hasher = state.build_hasher();
-    scope.hash(&mut hasher);
-    hasher.write(text.as_bytes());
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -279,13 +319,13 @@ mod tests {
         )
     }
 
+    /// Texts other than `(other)`, each as often as scopes have it.
     fn kept(texts: &StringInterner) -> usize {
         texts
-            .texts
+            .per_scope
             .iter()
-            .flatten()
-            .filter(|text| &*text.text != OTHER_VALUE)
-            .count()
+            .map(|count| count.texts as usize)
+            .sum()
     }
 
     #[test]
@@ -348,8 +388,32 @@ mod tests {
         }
         assert_eq!(
             (kept(&texts), texts.len),
-            (100, 101),
-            "and one (other) for all of them"
+            (100, 11),
+            "ten texts of ten sites, and one (other) for all of them"
+        );
+    }
+
+    #[test]
+    fn a_text_of_many_sites_is_stored_once_and_counts_in_each() {
+        let mut texts = texts(1000, 1 << 20);
+        let scope = |site| TextScope::for_items(site, Subject::Page);
+        let first = texts.intern(scope(0), "/", 1);
+        let ids: Vec<u32> = (0..10)
+            .map(|site| texts.intern(scope(site), "/", 1))
+            .collect();
+        assert_eq!((ids, texts.len, kept(&texts)), (vec![first; 10], 1, 10));
+
+        let beyond = texts.intern(scope(3), "/b", 1);
+        assert_eq!(
+            (texts.resolve_text(beyond), texts.overflow_count),
+            (OTHER_VALUE, 1)
+        );
+        texts.intern(scope(11), "/b", 1);
+        let estimates = [scope(3), scope(11), scope(12)].map(|of| texts.estimate_id(of, "/b", 1));
+        assert_eq!(
+            estimates,
+            [Some(beyond), Some(beyond + 1), None],
+            "(other), known, and new"
         );
     }
 }

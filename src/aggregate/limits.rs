@@ -62,6 +62,8 @@ pub struct OverflowCounts {
     pub texts: u64,
     /// Hits counted under the site `(other)`, because the limit of sites was reached.
     pub sites: u64,
+    /// Hits counted under the site `(other)`, because their network was the first of too many sites.
+    pub new_sites: u64,
     /// Hit ids that were not recorded, so their retries would count again.
     pub ids: u64,
 }

@@ -199,7 +199,7 @@ impl BackupListener {
             );
             return send_line(&mut write, &reply).await;
         };
-        if store.shard().is_part() {
+        if store.shard().is_part() || store.replica().is_replicated() {
             let reply = CopyReply::Failed(
                 "the collector's store has shards, which this command does not copy: use BACKUP of \
                  ClickHouse on each shard, see docs/operate/SHARDS.md"

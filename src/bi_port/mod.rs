@@ -108,7 +108,8 @@ struct BiGateway {
 }
 
 impl BiPort {
-    /// Opens the configured port; `None` if there is none.
+    /// Opens the configured port; `None` if there is none. `inherited` is the socket of a process
+    /// that this one takes over from.
     ///
     /// # Errors
     ///
@@ -118,12 +119,13 @@ impl BiPort {
         clock: Clock,
         registry: Arc<Registry>,
         store: Arc<ArcSwapOption<Store>>,
+        inherited: Option<std::net::TcpListener>,
     ) -> anyhow::Result<Option<BiPort>> {
         let port = &config.bi_port;
         let Some(address) = port.http_listen else {
             return Ok(None);
         };
-        let listener = listen(address)?;
+        let listener = listen(address, inherited)?;
         let shared = BiGateway {
             clock,
             registry,
@@ -138,6 +140,16 @@ impl BiPort {
             listener,
             shared: Arc::new(shared),
         }))
+    }
+
+    /// A copy of the listening socket, for the process that takes over.
+    ///
+    /// # Errors
+    ///
+    /// There is no free file descriptor.
+    pub fn copy_listener(&self) -> std::io::Result<std::net::TcpListener> {
+        let copy = std::os::fd::AsFd::as_fd(&self.listener).try_clone_to_owned()?;
+        Ok(copy.into())
     }
 
     /// Answers clients until it is dropped, which closes their connections.
@@ -162,9 +174,12 @@ impl BiPort {
     }
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn listen(
+    address: SocketAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> anyhow::Result<TcpListener> {
     let open = || {
-        let listener = std::net::TcpListener::bind(address)?;
+        let listener = inherited.map_or_else(|| std::net::TcpListener::bind(address), Ok)?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };

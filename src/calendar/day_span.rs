@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::day::{Day, Millis};
 use super::time_span::TimeSpan;
-use super::zone_table::ZoneId;
+use super::zone_table::{ZoneId, ZoneTable};
 
 /// How long the key of a day, its visitors and its open visits stay in memory after its end, and a
 /// visit after its last hit, for hits that are on their way. At most 60 s are promised for keys.
@@ -68,6 +68,14 @@ impl DaySpan {
             end,
             offsets,
         }
+    }
+
+    /// The day of a zone that begins at `start`; the zone is added to `zones` if it is new. `None`
+    /// if the tz database has no such zone, or no day of it begins then.
+    pub fn from_start(zones: &ZoneTable, zone_name: &str, start: Millis) -> Option<DaySpan> {
+        let tz = TimeZone::get(zone_name).ok()?;
+        let span = DaySpan::from_instant(zones.intern_zone(zone_name), &tz, start);
+        (span.start == start).then_some(span)
     }
 
     /// First instant after a day of a zone; `None` if the zone is unknown.

@@ -1,5 +1,6 @@
-//! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `backup`,
-//! `migrate`, `access`, `retention`, `site`, `demo`, and the embedded engine that `serve` starts.
+//! The command line: `serve`, `upgrade`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`,
+//! `backup`, `migrate`, `store`, `access`, `retention`, `site`, `demo`, and the embedded engine that
+//! `serve` starts.
 
 mod access;
 mod api_client;
@@ -15,6 +16,8 @@ mod out;
 mod progress;
 mod retention;
 mod site;
+mod store;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::config::{Config, ConfigErrors, ConfigSources, LoadedConfig, MemoryBudget, read_config};
+use crate::ledger::ProgressCallback;
 use out::print_or_exit;
 
 #[derive(Parser)]
@@ -40,6 +44,9 @@ struct Cli {
 enum CliCommand {
     /// Collect hits and serve reports.
     Serve(StartArgs),
+    /// Take over from the running collector with this program and configuration: no request fails,
+    /// and visitors and visits continue.
+    Upgrade(upgrade::UpgradeArgs),
     /// Read the configuration and the files it names, print everything that would prevent a start,
     /// and print the effective configuration (secrets masked).
     CheckConfig(StartArgs),
@@ -60,6 +67,9 @@ enum CliCommand {
     /// Move all tables from the embedded engine to a ClickHouse server, or back, while the collector
     /// runs or without it.
     Migrate(migrate::MigrateArgs),
+    /// Work on the databases of the store.
+    #[command(subcommand)]
+    Store(store::StoreSubcommand),
     /// Set up the operator's login and the keys of sessions.
     #[command(subcommand)]
     Access(access::AccessSubcommand),
@@ -168,9 +178,12 @@ pub fn main() -> ExitCode {
     crate::disk::set_private_umask();
     match Cli::parse().command {
         CliCommand::Serve(given) => match given.load_config() {
-            Ok(config) => run_collector(config),
+            Ok(config) => run_collector(config, async |config, progress| {
+                crate::server::run(config, progress).await
+            }),
             Err(error) => report_usage_error(&error),
         },
+        CliCommand::Upgrade(given) => given.run(),
         CliCommand::CheckConfig(given) => match given.load_config() {
             Ok(config) => {
                 let used = EffectiveConfig {
@@ -191,6 +204,7 @@ pub fn main() -> ExitCode {
         CliCommand::Mail(command) => command.run(),
         CliCommand::Backup(command) => command.run(),
         CliCommand::Migrate(given) => given.run(),
+        CliCommand::Store(command) => command.run(),
         CliCommand::Access(command) => command.run(),
         CliCommand::Retention(given) => given.run(),
         CliCommand::Site(command) => command.run(),
@@ -199,14 +213,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run_collector(config: Config) -> ExitCode {
+/// Runs a collector, and reports how it ended. `run` gets what shows the progress of a start.
+fn run_collector(
+    config: Config,
+    run: impl AsyncFnOnce(Config, ProgressCallback<'_>) -> anyhow::Result<()>,
+) -> ExitCode {
     if let Err(reason) = crate::telemetry::init_logging(&config.log) {
         return report_usage_error(&anyhow::anyhow!(reason));
     }
     let mut bar = progress::ProgressBar::new(progress::MEGABYTES);
-    match block_on_runtime(crate::server::run(config, &mut |done, of| {
-        bar.show_progress(done, of)
-    })) {
+    match block_on_runtime(run(config, &mut |done, of| bar.show_progress(done, of))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<crate::consent::versions::PolicyMismatch>() => {
             report_usage_error(&error)

@@ -1,9 +1,13 @@
 //! Which collector a network belongs to.
 //!
-//! Each visitor must be known in exactly one memory. So a network belongs to one collector, by
-//! rendezvous hashing over those that can count it for the whole day: those that are alive, and
-//! that started before the site's day began. A collector that starts during a day does not know who
-//! was counted before, so it takes part from the next midnight on.
+//! Each visitor must be known in exactly one memory. So a network belongs to one collector of those
+//! that can count it for the whole day: those that are alive, and that started before the site's day
+//! began. A collector that starts during a day does not know who was counted before, so it takes
+//! part from the next midnight on.
+//!
+//! A network's first owner is found by a hash that load balancers can compute, so that they can
+//! send its requests to the owner at once. While that one cannot count, rendezvous hashing spreads
+//! its networks over the others.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,9 +25,12 @@ pub(super) struct CollectorState {
     pub(super) is_alive: bool,
     /// It stops: it answers what it has, and counts nothing new.
     pub(super) is_leaving: bool,
-    /// When its process started.
+    /// A new process takes over from it; calls to it wait.
+    pub(super) is_pausing: bool,
+    /// Since when it knows who was counted: when its process started, or the first of those that
+    /// took over from one another.
     pub(super) joined_at: Millis,
-    /// A random number of its process.
+    /// A random number of that start.
     pub(super) process_id: u64,
     /// Visitors in its memory, as it said last.
     pub(super) visitors: u64,
@@ -35,6 +42,7 @@ impl CollectorState {
             name: name.into(),
             is_alive: false,
             is_leaving: false,
+            is_pausing: false,
             joined_at: 0,
             process_id: 0,
             visitors: 0,
@@ -54,15 +62,6 @@ impl ClusterView {
     /// The collector that counts hits of this network on a day that began at `day_start`. `None` if
     /// no collector is alive.
     pub(super) fn network_owner(&self, network: IpAddr, day_start: Millis) -> Option<usize> {
-        let bytes = match network {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        self.day_owner(&bytes, day_start)
-    }
-
-    /// The collector that counts what has this key, on a day that began at `day_start`.
-    fn day_owner(&self, key: &[u8], day_start: Millis) -> Option<usize> {
         let joined = self.0.iter().filter(|one| one.may_own());
         let first = joined.map(|one| one.joined_at).min()?;
         let latest = if first < day_start {
@@ -70,7 +69,17 @@ impl ClusterView {
         } else {
             first + START_WINDOW
         };
-        self.rendezvous(key, |one| one.may_own() && one.joined_at <= latest)
+        let may_count = |one: &CollectorState| one.may_own() && one.joined_at <= latest;
+
+        let place = balancer_place(network, self.0.len());
+        if may_count(&self.0[place]) {
+            return Some(place);
+        }
+        let bytes = match network {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        self.rendezvous(&bytes, may_count)
     }
 
     /// The collector that decides about this key, whatever the day.
@@ -87,6 +96,13 @@ impl ClusterView {
         let scored = candidates.map(|(place, one)| (owner_score(key, &one.name), place));
         Some(scored.max().map_or(only, |(_, place)| place))
     }
+}
+
+/// The place that nginx's `hash`, without `consistent`, chooses of `servers` equal ones for the
+/// text of the network's first address. docs/operate/CLUSTER.md has the same for HAProxy.
+fn balancer_place(network: IpAddr, servers: usize) -> usize {
+    let hash = crc32fast::hash(network.to_string().as_bytes());
+    (hash >> 16 & 0x7fff) as usize % servers
 }
 
 fn owner_score(key: &[u8], name: &str) -> u64 {
@@ -147,6 +163,22 @@ mod tests {
         view.0[1].is_alive = true;
         view.0[1].is_leaving = true;
         assert_eq!(owners(&view, HOUR), after);
+    }
+
+    /// The places are those to which nginx 1.22 and HAProxy 2.6 send requests of these networks.
+    #[test]
+    fn a_network_belongs_to_the_collector_that_a_balancer_chooses() {
+        let networks = [
+            "198.51.100.0",
+            "203.0.113.0",
+            "20.0.7.0",
+            "2001:db8:1::",
+            "2001:db8::",
+        ];
+        let places =
+            |servers| networks.map(|network| balancer_place(network.parse().unwrap(), servers));
+        assert_eq!(places(2), [1, 0, 1, 1, 1]);
+        assert_eq!(places(3), [0, 0, 0, 0, 1]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod buffer;
 mod frame;
+mod identity;
 mod link;
 mod membership;
 mod port;
@@ -21,21 +22,21 @@ mod tls;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, CollectorAddress};
 use crate::outage::Outage;
-use crate::random::random_bytes;
 pub use buffer::{BufferReader, CallBuffer};
+pub use identity::ClusterIdentity;
 use link::{MAX_QUEUED_CALLS, OutgoingCall, PeerLink};
 use membership::{ClusterView, CollectorState};
 pub use port::{CallHandler, ClusterPort, ReplyFuture};
@@ -44,6 +45,10 @@ pub use tls::check_tls_files;
 
 /// How often a collector may be found silent until a start no longer waits for it.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
+
+/// Bits of a heartbeat.
+const LEAVING_FLAG: u8 = 1;
+const PAUSING_FLAG: u8 = 2;
 
 /// One of the other collectors.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -117,10 +122,15 @@ pub struct ClusterStats {
 /// This collector's view of all collectors, and its connections to them.
 pub struct Cluster {
     own: usize,
-    own_process: u64,
-    joined_at: Millis,
+    identity: ClusterIdentity,
     max_silence: Duration,
     is_leaving: AtomicBool,
+    /// Whether another process is about to take over: no connection is accepted, and the other
+    /// collectors end those that they have.
+    is_pausing: watch::Sender<bool>,
+    /// Connections of other collectors, and their calls that have no reply yet.
+    incoming_connections: Arc<AtomicUsize>,
+    incoming_calls: Arc<AtomicUsize>,
     view: ArcSwap<ClusterView>,
     update_lock: Mutex<()>,
     /// By place in the view; `None` at this collector's own.
@@ -137,7 +147,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// Reads certificates and keys. `None` if the configuration has no cluster. Nothing is
-    /// connected until [`ClusterPort::start`].
+    /// connected until [`ClusterPort::start`]. `inherited` is what the process that this one takes
+    /// over from was to the others.
     ///
     /// # Errors
     ///
@@ -145,6 +156,7 @@ impl Cluster {
     pub fn open(
         config: &ClusterConfig,
         clock: &Clock,
+        inherited: Option<ClusterIdentity>,
     ) -> anyhow::Result<Option<(Arc<Cluster>, ClusterPort)>> {
         let Some(listen) = config.listen.filter(|_| config.is_enabled()) else {
             return Ok(None);
@@ -159,9 +171,9 @@ impl Cluster {
             .iter()
             .map(|one| CollectorState::unknown(&one.name));
         let mut view = ClusterView(states.collect());
-        let joined_at = clock.now();
+        let identity = inherited.unwrap_or_else(|| ClusterIdentity::new(clock.now()));
         view.0[own].is_alive = true;
-        view.0[own].joined_at = joined_at;
+        view.0[own].joined_at = identity.joined_at;
         let (queues, receivers): (Vec<_>, Vec<_>) = (0..addresses.len())
             .map(|place| (place != own).then(|| mpsc::channel(MAX_QUEUED_CALLS)))
             .map(Option::unzip)
@@ -170,10 +182,12 @@ impl Cluster {
 
         let cluster = Arc::new(Cluster {
             own,
-            own_process: u64::from_le_bytes(random_bytes()),
-            joined_at,
+            identity,
             max_silence: Duration::from_millis(config.dead_after_millis),
             is_leaving: AtomicBool::new(false),
+            is_pausing: watch::Sender::new(false),
+            incoming_connections: Arc::default(),
+            incoming_calls: Arc::default(),
             view: ArcSwap::from_pointee(view),
             update_lock: Mutex::default(),
             queues,
@@ -210,6 +224,38 @@ impl Cluster {
         self.update_state(self.own, |own| own.is_leaving = true);
     }
 
+    /// What this collector is to the others. A process that takes over is the same to them.
+    pub fn identity(&self) -> ClusterIdentity {
+        self.identity
+    }
+
+    /// The name of another collector that is being replaced by a new process at this moment.
+    pub fn pausing_peer(&self) -> Option<Arc<str>> {
+        let view = self.view.load();
+        let pausing = view.0.iter().find(|one| one.is_alive && one.is_pausing);
+        pausing.map(|one| Arc::clone(&one.name))
+    }
+
+    /// Takes no further calls: the others get the replies they wait for, end their connections, and
+    /// connect again to the process that takes over, or to this one after [`Cluster::resume`]. Their
+    /// calls wait meanwhile.
+    pub fn pause(&self) {
+        self.is_pausing.send_replace(true);
+    }
+
+    /// Takes calls again.
+    pub fn resume(&self) {
+        self.is_pausing.send_replace(false);
+    }
+
+    /// Whether no other collector waits for a reply, `since` the pause began. One that hangs keeps
+    /// its connection; it is not waited for.
+    pub fn is_quiet(&self, since: Instant) -> bool {
+        let calls = self.incoming_calls.load(Ordering::Acquire);
+        let connections = self.incoming_connections.load(Ordering::Acquire);
+        calls == 0 && (connections == 0 || since.elapsed() > self.max_silence)
+    }
+
     /// The other collector that counts this network, /24 or /48, on a day that began at
     /// `day_start`; `None` if it is this one.
     pub fn remote_owner(&self, network: IpAddr, day_start: Millis) -> Option<PeerId> {
@@ -227,9 +273,19 @@ impl Cluster {
     /// `cluster.dead_after_millis` at most. `None` for each collector that did not reply, and
     /// nothing for one that died meanwhile.
     pub async fn call_others(&self, kind: CallKind, payload: &[u8]) -> Vec<Option<CallBuffer>> {
+        self.call_others_but(None, kind, payload).await
+    }
+
+    /// The same without one of them.
+    pub async fn call_others_but(
+        &self,
+        skipped: Option<PeerId>,
+        kind: CallKind,
+        payload: &[u8],
+    ) -> Vec<Option<CallBuffer>> {
         let others = (0..self.queues.len())
             .map(PeerId)
-            .filter(|peer| peer.0 != self.own && self.is_alive(*peer));
+            .filter(|peer| peer.0 != self.own && Some(*peer) != skipped && self.is_alive(*peer));
         let calls = others.map(|peer| async move {
             let mut copy = CallBuffer::with_capacity(payload.len());
             copy.push_bytes(payload);
@@ -325,26 +381,31 @@ impl Cluster {
     /// This collector's reply to a heartbeat.
     fn own_heartbeat(&self, visitors: u64) -> CallBuffer {
         let mut state = CallBuffer::with_capacity(32);
-        state.push_bytes(&self.own_process.to_le_bytes());
-        state.push_bytes(&self.joined_at.to_le_bytes());
+        state.push_bytes(&self.identity.process.to_le_bytes());
+        state.push_bytes(&self.identity.joined_at.to_le_bytes());
         state.push_bytes(&visitors.to_le_bytes());
-        state.push_byte(u8::from(self.is_leaving.load(Ordering::Acquire)));
+        let is_leaving = u8::from(self.is_leaving.load(Ordering::Acquire));
+        let is_pausing = u8::from(*self.is_pausing.borrow());
+        state.push_byte((is_leaving * LEAVING_FLAG) | (is_pausing * PAUSING_FLAG));
         state
     }
 
-    fn record_heartbeat(&self, peer: PeerId, payload: &CallBuffer) {
+    /// Records the state of another collector. `true` if it takes no further calls.
+    fn record_heartbeat(&self, peer: PeerId, payload: &CallBuffer) -> bool {
         let mut read = BufferReader::new(payload.as_bytes());
         let mut read_state = || {
             Some((
                 u64::from_le_bytes(read.read_array()?),
                 Millis::from_le_bytes(read.read_array()?),
                 u64::from_le_bytes(read.read_array()?),
-                read.read_byte()? != 0,
+                read.read_byte()?,
             ))
         };
-        let Some((process_id, joined_at, visitors, is_leaving)) = read_state() else {
-            return;
+        let Some((process_id, joined_at, visitors, flags)) = read_state() else {
+            return false;
         };
+        let is_leaving = flags & LEAVING_FLAG != 0;
+        let is_pausing = flags & PAUSING_FLAG != 0;
         let mut before = None;
         self.update_state(peer.0, |state| {
             before = Some(state.clone());
@@ -353,6 +414,7 @@ impl Cluster {
                 state.visitors = visitors;
             }
             (state.is_alive, state.is_leaving) = (true, is_leaving);
+            state.is_pausing = is_pausing;
             (state.process_id, state.joined_at) = (process_id, joined_at);
         });
         self.record_contact(peer);
@@ -367,6 +429,7 @@ impl Cluster {
                 tracing::info!(collector = %before.name, "a collector of the cluster is here");
             }
         }
+        is_pausing
     }
 
     fn record_death(&self, peer: PeerId) {

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader, ReadHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
@@ -60,8 +60,14 @@ pub struct ClusterPort {
 }
 
 type Handler = Arc<dyn CallHandler>;
-/// A connection without a handshake yet, and its place among those.
-type NewStream = (std::net::TcpStream, OwnedSemaphorePermit);
+
+/// A connection without a handshake yet.
+struct NewStream {
+    stream: std::net::TcpStream,
+    counted: Counted,
+    /// Its place among those.
+    handshake: OwnedSemaphorePermit,
+}
 
 impl ClusterPort {
     pub(super) fn new(
@@ -76,16 +82,26 @@ impl ClusterPort {
         }
     }
 
-    /// Opens the port, starts the threads that answer, and connects to the other collectors. All
-    /// run as long as the process. Must be called within a runtime.
+    /// Opens the port, or continues with that of a predecessor, starts the threads that answer, and
+    /// connects to the other collectors. All run as long as the process. Returns a copy of the
+    /// listening socket, for the process that takes over. Must be called within a runtime.
     ///
     /// # Errors
     ///
     /// The address cannot be used, or a thread cannot be started.
-    pub fn start(self, handler: Handler) -> anyhow::Result<()> {
+    pub fn start(
+        self,
+        handler: Handler,
+        inherited: Option<std::net::TcpListener>,
+    ) -> anyhow::Result<std::net::TcpListener> {
         let address = self.address;
-        let listener =
-            listen(address).with_context(|| format!("cluster.listen: {address} cannot be used"))?;
+        let listener = match inherited {
+            Some(listener) => listener,
+            None => listen(address)
+                .with_context(|| format!("cluster.listen: {address} cannot be used"))?,
+        };
+        let copy = listener.try_clone()?;
+        let listener = TcpListener::from_std(listener)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Vec::new();
         for number in 0..cores.min(MAX_THREADS) {
@@ -96,36 +112,69 @@ impl ClusterPort {
                 .spawn(move || answer_streams(streams, &cluster, &handler))?;
             threads.push(sender);
         }
-        tokio::spawn(accept_streams(listener, threads));
+        tokio::spawn(accept_streams(listener, threads, Arc::clone(&self.cluster)));
         for link in self.links {
             tokio::spawn(link.run());
         }
-        Ok(())
+        Ok(copy)
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = match address.is_ipv4() {
         true => TcpSocket::new_v4()?,
         false => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG)?.into_std()
 }
 
-async fn accept_streams(listener: TcpListener, threads: Vec<mpsc::UnboundedSender<NewStream>>) {
+/// A connection or a call, counted as long as it exists.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(figure: &Arc<AtomicUsize>) -> Counted {
+        figure.fetch_add(1, Ordering::AcqRel);
+        Counted(Arc::clone(figure))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn accept_streams(
+    listener: TcpListener,
+    threads: Vec<mpsc::UnboundedSender<NewStream>>,
+    cluster: Arc<Cluster>,
+) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let mut pausing = cluster.is_pausing.subscribe();
     for thread in threads.iter().cycle() {
         let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
             return;
         };
-        let accepted = listener.accept().await;
+        let accepted = loop {
+            let _ = pausing.wait_for(|pausing| !*pausing).await;
+            tokio::select! {
+                biased;
+                _ = pausing.changed() => {}
+                accepted = listener.accept() => break accepted,
+            }
+        };
         let Ok(stream) = accepted.and_then(|(stream, _)| stream.into_std()) else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let _ = thread.send((stream, permit));
+        let counted = Counted::new(&cluster.incoming_connections);
+        let _ = thread.send(NewStream {
+            stream,
+            counted,
+            handshake: permit,
+        });
     }
 }
 
@@ -140,11 +189,12 @@ fn answer_streams(
         .build();
     let runtime = runtime.expect("a runtime needs only file descriptors");
     LocalSet::new().block_on(&runtime, async {
-        while let Some((stream, handshake)) = streams.recv().await {
+        while let Some(new) = streams.recv().await {
             let (cluster, handler) = (Arc::clone(cluster), Arc::clone(handler));
             spawn_local(async move {
-                let accepted = accept_collector(stream, &cluster).await;
-                drop(handshake);
+                let _counted = new.counted;
+                let accepted = accept_collector(new.stream, &cluster).await;
+                drop(new.handshake);
                 if let Some(stream) = accepted {
                     answer_calls(stream, &cluster, &handler).await;
                 }
@@ -211,7 +261,27 @@ async fn answer_calls(stream: TlsStream<TcpStream>, cluster: &Arc<Cluster>, hand
         }
     });
 
-    let mut reader = BufReader::new(reader);
+    let (paused, pausing) = (sender.clone(), Arc::clone(cluster));
+    let visitors = Arc::clone(handler);
+    let telling = spawn_local(async move {
+        let mut changes = pausing.is_pausing.subscribe();
+        if changes.wait_for(|pausing| *pausing).await.is_ok() {
+            let state = pausing.own_heartbeat(visitors.visitors_in_memory());
+            let kind = CallKind::Heartbeat as u8;
+            let _ = paused.send((HEARTBEAT_CALL, kind, state)).await;
+        }
+    });
+    read_calls(BufReader::new(reader), sender, cluster, handler).await;
+    telling.abort();
+}
+
+/// Reads calls until the connection ends.
+async fn read_calls(
+    mut reader: BufReader<ReadHalf<TlsStream<TcpStream>>>,
+    sender: mpsc::Sender<(u64, u8, CallBuffer)>,
+    cluster: &Arc<Cluster>,
+    handler: &Handler,
+) {
     let max_silence = cluster.max_silence * SILENT_PERIODS;
     while let Ok(Ok(frame)) = timeout(max_silence, read_frame(&mut reader)).await {
         let Ok(permit) = sender.clone().reserve_owned().await else {
@@ -226,9 +296,11 @@ async fn answer_calls(stream: TlsStream<TcpStream>, cluster: &Arc<Cluster>, hand
             return;
         };
         cluster.stats.received_calls.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted::new(&cluster.incoming_calls);
         let answered = Arc::clone(handler).answer_call(kind, frame.payload);
         spawn_local(async move {
             permit.send((frame.call, frame.kind, answered.await));
+            drop(counted);
         });
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::access::is_strong_hash;
 use super::cluster::parse_collector;
-use super::{Config, ConsentBasis, MemoryBudget, TokenAlgorithm, compatible, find_id_collision};
+use super::{
+    Config, ConsentBasis, MemoryBudget, TokenAlgorithm, UpgradeStep, compatible, find_id_collision,
+};
 use crate::event::SiteId;
 
 /// Minimum length in bytes of a secret that signs tokens. A secret shorter than its hash could be
@@ -215,6 +217,12 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         "needs test.clock: lots without a remainder reveal rare values",
     );
     rules.require(
+        config.test.upgrade_stop == UpgradeStep::None || config.test.clock,
+        "test.upgrade_stop",
+        &["test.clock"],
+        "needs test.clock: a collector that stops serves nobody",
+    );
+    rules.require(
         config.store.cluster.is_empty() || !config.store.url.is_empty(),
         "store.cluster",
         &["store.url"],
@@ -225,6 +233,18 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         "store.ca_file",
         &["store.url", "store.shards"],
         "is for a store.url that begins with https://",
+    );
+    rules.require(
+        !config.store.has_replicas() || config.store.is_replicated(),
+        "store.shards",
+        &["store.replication"],
+        "has a shard with several URLs, its replicas: that needs store.replication = \"collector\"",
+    );
+    rules.require(
+        config.store.replication.is_empty() || !config.store.shards.is_empty(),
+        "store.replication",
+        &["store.shards"],
+        "is for the replicas in store.shards, which is empty",
     );
     rules.require(
         config.store.url.is_empty() || config.store.shards.is_empty(),

@@ -25,7 +25,7 @@ const SEGMENT_COPIES: u64 = 4;
 /// A site's entry in its day, its number of live visitors, its name until the store has it.
 const SITE_BYTES: u64 = 2 * 16 + 36 + 96;
 /// A visitor's state, and the entry of its visit in the timing wheel.
-const VISITOR_BYTES: u64 = 48 + 8;
+const VISITOR_BYTES: u64 = 40 + 8;
 /// Overhead of a text: its entry, its slots in the index and in its scope's count, the allocator's
 /// share.
 pub const TEXT_OVERHEAD_BYTES: usize = 112;
@@ -158,7 +158,11 @@ impl MemoryBudget {
                 .map(|bytes| table_bytes(entries, *bytes))
                 .sum::<u64>()
         };
-        let visitors = caps.visitors as u64 * VISITOR_BYTES + tables(caps.visitors, &[4, 8, 8, 12]);
+        // The index, the networks of sites and of the platform, the grants; and the grants that at
+        // least two visitors share.
+        let visitors = caps.visitors as u64 * VISITOR_BYTES
+            + tables(caps.visitors, &[4, 6, 6, 6])
+            + table_bytes(caps.visitors / 2, 12);
         let sites = caps.sites as u64 * SITE_BYTES + tables(caps.sites, &[4, 16, 32]);
         let texts = (caps.texts as u64)
             .saturating_mul(1 << 20)
@@ -215,7 +219,7 @@ impl MemoryBudget {
             entry(
                 "limits.networks",
                 caps.networks,
-                2 * table_bytes(caps.networks, 16),
+                3 * table_bytes(caps.networks, 16),
             ),
             part("tables that grow", growing),
         ];

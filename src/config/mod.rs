@@ -272,6 +272,36 @@ pub struct TestConfig {
     /// Publishes lots without a random remainder, for tests of other features. Needs `clock`.
     #[garde(skip)]
     pub whole_lots: bool,
+    /// The step of an upgrade at which the process stops (SIGSTOP), for tests that kill it there.
+    /// Needs `clock`.
+    #[garde(skip)]
+    pub upgrade_stop: UpgradeStep,
+}
+
+string_enum! {
+    /// Steps of an upgrade, in their order.
+    pub enum UpgradeStep {
+        /// None: the process does not stop.
+        None = "",
+        /// The new process was offered the sockets, and has not asked for the state.
+        Offered = "offered",
+        /// The running collector reads no requests, and has not written the state.
+        Frozen = "frozen",
+        /// The running collector has written the state, and not sent it.
+        Written = "written",
+        /// The running collector has sent the state.
+        Sent = "sent",
+        /// The new process has read the state, and not said so.
+        Received = "received",
+        /// The new process has said that it has the state.
+        Taken = "taken",
+        /// The running collector knows that the new process has the state, and has closed nothing.
+        Leaving = "leaving",
+        /// The running collector has released the journal and the ledger.
+        Released = "released",
+        /// The new process has seen that they are free, and has not opened them.
+        Free = "free",
+    }
 }
 
 impl TestConfig {

@@ -88,6 +88,11 @@ pub struct LimitsConfig {
     /// Hits that one site may receive at once.
     #[garde(range(min = 1))]
     pub site_burst: u32,
+    /// Sites that profile rules make and that one /24 or /48 may be the first of the day to visit.
+    /// Once half of [`LimitsConfig::sites`] are used, its hits of others count under `(other)` until
+    /// another network has visited them.
+    #[garde(range(min = 1))]
+    pub network_new_sites_per_day: u32,
     /// Consent choices per minute of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_choices_per_min: u32,

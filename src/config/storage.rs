@@ -69,7 +69,7 @@ pub struct StoreConfig {
     /// by its id; the list cannot change once there are counts.
     #[garde(custom(validate_shards))]
     pub shards: Vec<Vec<String>>,
-    /// Who copies a shard's rows to its replicas: `collector` or `keeper`; empty for one replica.
+    /// Who writes a shard's rows to its replicas: `collector`; empty where each shard has one.
     #[garde(custom(validate_replication))]
     pub replication: String,
     /// User of the server.
@@ -117,10 +117,14 @@ impl StoreConfig {
         self.url.is_empty() && self.shards.is_empty()
     }
 
-    /// The URL of each shard, in order; none for a store without shards.
-    pub fn shard_urls(&self) -> Vec<&str> {
-        let replicas = self.shards.iter().filter_map(|replicas| replicas.first());
-        replicas.map(String::as_str).collect()
+    /// Whether a shard has several replicas.
+    pub fn has_replicas(&self) -> bool {
+        self.shards.iter().any(|replicas| replicas.len() > 1)
+    }
+
+    /// Whether the collector keeps replicas of shards. A shard may have one of them for a while.
+    pub fn is_replicated(&self) -> bool {
+        self.replication == COLLECTOR_REPLICATION
     }
 
     /// Whether a server is reached by TLS.
@@ -212,6 +216,9 @@ pub struct DataFilesConfig {
     pub reload_secs: u64,
 }
 
+/// The value of `store.replication` with which the collector writes to every replica.
+const COLLECTOR_REPLICATION: &str = "collector";
+
 fn validate_store_url(value: &str, _: &()) -> garde::Result {
     if value.is_empty() {
         return Ok(());
@@ -229,32 +236,30 @@ fn validate_shards(shards: &[Vec<String>], _: &()) -> garde::Result {
     let mut seen: Vec<&str> = Vec::new();
     for (number, replicas) in (1..).zip(shards) {
         let number: usize = number;
-        let [url] = replicas.as_slice() else {
-            return error(format!(
-                "shard {number} has {} replicas; this version writes to one for each shard: \
-                 [[\"http://one:8123\"], [\"http://two:8123\"]]",
-                replicas.len()
-            ));
-        };
-        if let Err(reason) = check_store_url(url) {
-            return error(format!("shard {number} {reason}"));
+        if replicas.is_empty() {
+            return error(format!("shard {number} has no URL"));
         }
-        if seen.contains(&url.as_str()) {
-            return error(format!(
-                "{url} is listed twice; each shard is a database of its own"
-            ));
+        for url in replicas {
+            if let Err(reason) = check_store_url(url) {
+                return error(format!("shard {number} {reason}"));
+            }
+            if seen.contains(&url.as_str()) {
+                return error(format!(
+                    "{url} is listed twice; each shard and each replica is a database of its own"
+                ));
+            }
+            seen.push(url);
         }
-        seen.push(url);
     }
     Ok(())
 }
 
 fn validate_replication(value: &str, _: &()) -> garde::Result {
     match value {
-        "" => Ok(()),
+        "" | COLLECTOR_REPLICATION => Ok(()),
         _ => Err(garde::Error::new(
-            "must be empty: this version keeps no replicas of shards; let the storage below \
-             ClickHouse keep copies",
+            "must be \"collector\", or empty where each shard has one URL; replicas of \
+             ClickHouse's own, with Keeper, are not supported for shards",
         )),
     }
 }

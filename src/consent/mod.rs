@@ -26,7 +26,7 @@ pub use id::ConsentId;
 pub use keys::{GrantKeys, GrantKeysError};
 pub use policy::{ConsentPolicy, ConsentTier, GrantEvidence, GrantLookup};
 pub use register::ConsentRegister;
-pub use withdrawn::{ConsentIdDigest, WithdrawnGrants};
+pub use withdrawn::{ConsentIdDigest, InheritedWithdrawals, WithdrawnGrants};
 
 // A hit until it is pseudonymised, and the id that links a grant in a browser to its records. Each
 // copy is made by `ConsentId::duplicate_id`.

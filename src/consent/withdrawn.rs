@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::id::ConsentId;
 use crate::calendar::Day;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 /// SHA-256 of a consent id in its text form of 32 hex digits.
 pub type ConsentIdDigest = [u8; 32];
@@ -33,6 +34,10 @@ pub struct WithdrawnGrants {
     since: Day,
     unsent_added: Notify,
 }
+
+/// What was withdrawn when another process took over.
+#[derive(Default)]
+pub struct InheritedWithdrawals(Vec<ConsentIdDigest>);
 
 impl Default for WithdrawnGrants {
     fn default() -> WithdrawnGrants {
@@ -127,6 +132,37 @@ impl WithdrawnGrants {
     /// Whether no grant was withdrawn.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Writes what was withdrawn for the process that takes over. What was withdrawn at other
+    /// collectors is nowhere else until the store is read.
+    pub fn write_state(&self, out: &mut StateWriter<'_>) {
+        let parts = self.parts.iter();
+        let parts: Vec<_> = parts
+            .map(|part| part.read().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        out.put_count(parts.iter().map(|part| part.len()).sum());
+        for digest in parts.iter().flat_map(|part| part.iter()) {
+            out.put_bytes(digest);
+        }
+    }
+
+    /// Reads what [`WithdrawnGrants::write_state`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// The state ends too early.
+    pub fn read_state(input: &mut StateReader<'_>) -> Result<InheritedWithdrawals, StateError> {
+        let digests = (0..input.read_count(32)?).map(|_| input.read_array());
+        digests.collect::<Result<_, _>>().map(InheritedWithdrawals)
+    }
+
+    /// Takes over what was withdrawn before this process. After the ledger was read: a grant that is
+    /// on record here may have been withdrawn at another collector.
+    pub fn insert_inherited(&self, inherited: InheritedWithdrawals) {
+        for digest in inherited.0 {
+            self.insert_digest(digest);
+        }
     }
 
     fn shard_of(&self, digest: &ConsentIdDigest) -> &RwLock<HashSet<ConsentIdDigest>> {

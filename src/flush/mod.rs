@@ -8,10 +8,11 @@
 //! shows whether the segment or the state of the store is the cause: if the store takes that one
 //! and then rejects the first once more, the first is quarantined.
 
+mod removed_segments;
 mod retention;
 mod segment_progress;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,11 +22,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::journal::{JournalError, JournalFolder, SealedSegment, read_sealed_segment};
 use crate::outage::Outage;
-use crate::store::{Store, StoreError, StoreOptions, StoreSlot, close_engines};
+use crate::store::{ReplicaHandle, Store, StoreError, StoreOptions, close_engines};
+pub use removed_segments::RemovedSegments;
 use retention::RETENTION_INTERVAL;
 pub use retention::{RetentionError, RetentionJob, RetentionStats};
+use segment_progress::ReplicaOutcome;
 pub use segment_progress::SegmentProgress;
-use segment_progress::ShardOutcome;
 
 /// Pause before the second attempt. It doubles with each further attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(250);
@@ -100,8 +102,8 @@ fn file_age(path: &Path, now: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-/// The task that sends segments to one shard, or to a store without shards. It owns everything that
-/// it needs; [`SegmentFlusher::run`] consumes it.
+/// The task that sends segments to one replica of a shard, or to a store without shards. It owns
+/// everything that it needs; [`SegmentFlusher::run`] consumes it.
 pub struct SegmentFlusher {
     /// The journal's folder.
     pub folder: Arc<JournalFolder>,
@@ -111,9 +113,10 @@ pub struct SegmentFlusher {
     pub options: StoreOptions,
     /// Deletes old counts and markers.
     pub retention: Arc<RetentionJob>,
-    /// Filled once the store is connected. Hits do not wait for it, report queries do.
-    pub store_slot: StoreSlot,
-    /// Shared by the flushers of all shards.
+    /// Which replica it is. Told once the store is connected: hits do not wait for it, report
+    /// queries do.
+    pub replica: ReplicaHandle,
+    /// Shared by the flushers of all replicas.
     pub progress: Arc<SegmentProgress>,
     /// The counters that the metrics read.
     pub stats: Arc<FlushStats>,
@@ -136,6 +139,17 @@ pub struct FlushQueue {
     is_closed: bool,
     /// The index of the segment that is tried next while the first one is rejected.
     next_tried: usize,
+    /// Those that the store took before their turn. They are finished in order, like all.
+    taken_early: BTreeSet<u64>,
+}
+
+/// When a connection is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ConnectOccasion {
+    /// The first attempt of this run.
+    Start,
+    /// After a failure, or after the database was lost.
+    Running,
 }
 
 impl SegmentFlusher {
@@ -148,10 +162,9 @@ impl SegmentFlusher {
     /// A connection failed for a permanent reason: a wrong option, an engine that does not start, a
     /// database of a later version. No segment was sent or removed.
     pub async fn run(mut self) -> Result<(), StoreError> {
-        let Some(store) = self.connect_store().await? else {
+        let Some(mut store) = self.connect_store(ConnectOccasion::Start).await? else {
             return Ok(());
         };
-        self.store_slot.store(Some(Arc::clone(&store)));
         self.finish_up_to(0);
 
         let mut ageing = tokio::time::interval(RETENTION_INTERVAL);
@@ -160,9 +173,10 @@ impl SegmentFlusher {
         loop {
             if let Some(sealed) = self.queue.segments.pop_front() {
                 let number = sealed.number;
-                if !self.send_segment(&store, sealed).await {
+                if !self.send_segment(&mut store, sealed).await? {
                     return Ok(());
                 }
+                self.queue.taken_early.remove(&number);
                 self.finish_up_to(number);
                 self.retention.remove_day_markers(&store).await;
                 continue;
@@ -189,26 +203,30 @@ impl SegmentFlusher {
         }
     }
 
-    /// Records that the shard is done with all segments up to this one.
+    /// Records that the replica is done with all segments up to this one.
     fn finish_up_to(&self, number: u64) {
         self.finished.send_replace(Some(number));
-        self.progress.advance_shard(self.shard(), number);
-    }
-
-    fn shard(&self) -> usize {
-        self.options.shard.index()
+        self.progress.advance(self.replica.number(), number);
     }
 
     /// Connects, with growing pauses. `None` if the collector stops first.
     ///
     /// A stop interrupts the connection: a migration of a large database takes longer than a stop
     /// may, and the next start resumes it.
-    async fn connect_store(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
+    ///
+    /// A replica that is refused for good at the first attempt of a start ends the program. Later,
+    /// its siblings are in use, and the log says why it is not.
+    async fn connect_store(
+        &mut self,
+        mut occasion: ConnectOccasion,
+    ) -> Result<Option<Arc<Store>>, StoreError> {
         let mut pause = MIN_PAUSE;
         loop {
+            let removed = self.progress.removed_segments();
+            let opening = open_replica(&self.options, &self.replica, removed);
             let connected = tokio::select! {
                 biased;
-                connected = Store::connect(&self.options) => Some(connected),
+                connected = opening => Some(connected),
                 _ = self.stopping.wait_for(|stopping| *stopping) => None,
             };
             let Some(connected) = connected else {
@@ -217,8 +235,18 @@ impl SegmentFlusher {
             };
 
             match connected {
-                Ok(store) => return Ok(Some(Arc::new(store))),
-                Err(error) if error.is_retryable() => {
+                Ok(store) => {
+                    let store = Arc::new(store);
+                    self.replica.set_connected(Arc::clone(&store));
+                    self.distrust_queue();
+                    return Ok(Some(store));
+                }
+                Err(error)
+                    if error.is_retryable()
+                        || (occasion == ConnectOccasion::Running
+                            && self.replica.is_replicated()) =>
+                {
+                    occasion = ConnectOccasion::Running;
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
                     if self.outage.record_failure_reason(&error.reason()) {
                         let store = self.options.place();
@@ -243,38 +271,79 @@ impl SegmentFlusher {
             .is_ok()
     }
 
+    /// Segments that were closed while a replica could not be used may be in it all the same: it
+    /// may have been filled from a sibling that has them. So their markers are looked up.
+    fn distrust_queue(&mut self) {
+        if self.replica.is_replicated() {
+            self.drain_announced();
+            let waiting = self.queue.segments.iter_mut();
+            waiting.for_each(|sealed| sealed.is_new = false);
+        }
+    }
+
     /// Sends a segment, or quarantines it. `false` if the collector stops and the store does not
     /// take the segment: it is sent at the next start.
-    async fn send_segment(&mut self, store: &Store, mut sealed: SealedSegment) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// None while the collector runs with replicas; see [`SegmentFlusher::connect_store`].
+    async fn send_segment(
+        &mut self,
+        store: &mut Arc<Store>,
+        mut sealed: SealedSegment,
+    ) -> Result<bool, StoreError> {
         let number = sealed.number;
-        let (mut pause, mut refusals) = (MIN_PAUSE, 0);
+        let (mut pause, mut refusals, mut has_failed) = (MIN_PAUSE, 0, false);
         loop {
-            match self.try_send(store, &mut sealed).await {
-                Ok(_) => {
+            match self.send_first(store, &mut sealed).await {
+                Ok(()) => {
+                    if has_failed {
+                        self.distrust_queue();
+                    }
                     if let Some(failures) = self.outage.record_success() {
                         tracing::info!(failures, "segments are sent again");
                     }
-                    return true;
+                    return Ok(true);
                 }
                 Err(SendFailure::Damaged(error)) => {
-                    tracing::error!(%error, "a closed segment is damaged");
-                    self.finish_segment(number, ShardOutcome::Rejected, 0);
-                    return true;
+                    if self.reject_segment(store, number).await {
+                        tracing::error!(%error, "a closed segment is damaged");
+                        return Ok(true);
+                    }
                 }
-                Err(SendFailure::Rejected(error)) => {
+                Err(SendFailure::Gone(error)) if self.replica.is_replicated() => {
+                    self.record_failure(number, &error);
+                    self.replica.set_lost();
+                    match self.connect_store(ConnectOccasion::Running).await? {
+                        Some(opened) => *store = opened,
+                        None => return Ok(false),
+                    }
+                    sealed.is_new = false;
+                }
+                Err(SendFailure::Rejected(error) | SendFailure::Gone(error)) => {
                     self.record_failure(number, &error);
                     refusals += 1;
                 }
                 Err(SendFailure::Transient(error)) => self.record_failure(number, &error),
             }
 
+            has_failed = true;
             if self.wait_for_stop(pause).await {
-                return false;
+                return Ok(false);
             }
             pause = (pause * 2).min(MAX_PAUSE);
 
             if refusals >= MAX_REJECTIONS && self.try_other_segments(store).await {
-                if let Err(SendFailure::Rejected(failure)) = self.try_send(store, &mut sealed).await
+                let failure = match self.send_first(store, &mut sealed).await {
+                    Err(SendFailure::Rejected(failure)) => Some(failure),
+                    // A replica that was lost meanwhile must not have it on record.
+                    Err(SendFailure::Gone(failure)) => {
+                        (!self.replica.is_replicated()).then_some(failure)
+                    }
+                    Ok(()) | Err(SendFailure::Damaged(_) | SendFailure::Transient(_)) => None,
+                };
+                if let Some(failure) = failure
+                    && self.reject_segment(store, number).await
                 {
                     tracing::error!(
                         segment = number,
@@ -282,8 +351,7 @@ impl SegmentFlusher {
                         store = self.options.place(),
                         "the store takes other segments but rejects this one"
                     );
-                    self.finish_segment(number, ShardOutcome::Rejected, 0);
-                    return true;
+                    return Ok(true);
                 }
                 refusals = 0;
             }
@@ -291,7 +359,8 @@ impl SegmentFlusher {
     }
 
     /// Tries some of the segments behind the first, starting where the last round ended, until the
-    /// store takes one.
+    /// store takes one. It is not finished before its turn: the record of a replica says that it
+    /// has everything up to a segment.
     async fn try_other_segments(&mut self, store: &Store) -> bool {
         self.drain_announced();
         for _ in 0..self.queue.segments.len().min(MAX_OTHERS_TRIED) {
@@ -303,13 +372,22 @@ impl SegmentFlusher {
                 .remove(place)
                 .expect("the index is below the length");
 
-            let outcome = self.try_send(store, &mut sealed).await;
-            // If it was taken, trying it again does nothing.
+            let number = sealed.number;
+            // One that the store has already tells nothing about its state now.
+            let outcome = match self.queue.taken_early.contains(&number) {
+                true => Ok(None),
+                false => self.try_send(store, &mut sealed).await,
+            };
             self.queue.segments.insert(place, sealed);
             match outcome {
-                Ok(true) => return true,
+                Ok(Some(_)) => {
+                    self.queue.taken_early.insert(number);
+                    return true;
+                }
                 Err(SendFailure::Transient(_)) => return false,
-                Ok(false) | Err(SendFailure::Rejected(_) | SendFailure::Damaged(_)) => {}
+                Ok(None)
+                | Err(SendFailure::Rejected(_) | SendFailure::Gone(_) | SendFailure::Damaged(_)) => {
+                }
             }
         }
         false
@@ -343,21 +421,80 @@ impl SegmentFlusher {
         }
     }
 
-    /// Sends a segment once. Its file is removed if no other shard needs it. `false` if the shard
-    /// has it, or the file no longer exists.
+    /// Sends the segment that is first in order once, and records it in the replica. Its file is
+    /// removed if no other replica needs it.
+    async fn send_first(
+        &self,
+        store: &Store,
+        sealed: &mut SealedSegment,
+    ) -> Result<(), SendFailure> {
+        self.check_replica(store).await?;
+        let rows = self.try_send(store, sealed).await?;
+        self.record_segment(store, sealed.number).await?;
+        if let Some(rows) = rows {
+            self.finish_segment(sealed.number, ReplicaOutcome::Sent, rows);
+        }
+        Ok(())
+    }
+
+    /// Refuses a replica that was put back from a backup since it was opened. With the next
+    /// segment on record it would look complete.
+    async fn check_replica(&self, store: &Store) -> Result<(), SendFailure> {
+        if !self.replica.is_replicated() {
+            return Ok(());
+        }
+        let removed = self.progress.removed_segments();
+        let checked = store.check_segments(removed.collector(), removed.last_removed());
+        checked.await.map_err(|error| {
+            let is_gone = matches!(error, StoreError::ReplicaIncomplete { .. })
+                || error.is_table_missing()
+                || error.is_database_missing();
+            let failure = FailureText::from_store(&error);
+            match is_gone {
+                true => SendFailure::Gone(failure),
+                false => SendFailure::Transient(failure),
+            }
+        })
+    }
+
+    /// Gives up a segment that is first in order. `false` if that cannot be recorded.
+    async fn reject_segment(&self, store: &Store, number: u64) -> bool {
+        match self.record_segment(store, number).await {
+            Ok(()) => {
+                self.finish_segment(number, ReplicaOutcome::Rejected, 0);
+                true
+            }
+            Err(failure) => {
+                if let SendFailure::Transient(failure) = failure {
+                    self.record_failure(number, &failure);
+                }
+                false
+            }
+        }
+    }
+
+    /// Records in the replica that it has all segments up to this one: before the file is removed,
+    /// so that a replica with fewer is never taken for complete.
+    async fn record_segment(&self, store: &Store, number: u64) -> Result<(), SendFailure> {
+        let removed = self.progress.removed_segments();
+        let (collector, place) = (removed.collector(), removed.place_of(number));
+        let recorded = store.record_segment(collector, place).await;
+        recorded.map_err(|error| SendFailure::Transient(FailureText::from_store(&error)))?;
+        self.replica.note_segment(collector, place);
+        Ok(())
+    }
+
+    /// Sends a segment once. Returns the number of its rows; `None` if the file no longer exists.
     async fn try_send(
         &self,
         store: &Store,
         sealed: &mut SealedSegment,
-    ) -> Result<bool, SendFailure> {
-        if self.progress.is_done(sealed.number, self.shard()) {
-            return Ok(false);
-        }
+    ) -> Result<Option<u64>, SendFailure> {
         let path = self.folder.segment_path(sealed.number, "sealed");
         let (id, sums) = match read_sealed_segment(&path) {
             Ok(read) => read,
             Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(false);
+                return Ok(None);
             }
             Err(error @ JournalError::Damaged { .. }) => return Err(SendFailure::Damaged(error)),
             // For example no free file descriptor or no memory: the contents of the file may be
@@ -378,27 +515,38 @@ impl SegmentFlusher {
             return Err(classify_failure(store, error).await);
         }
 
-        let rows = sums.row_count() as u64;
-        self.finish_segment(sealed.number, ShardOutcome::Sent, rows);
-        Ok(true)
+        Ok(Some(sums.row_count() as u64))
     }
 
-    fn finish_segment(&self, number: u64, outcome: ShardOutcome, rows: u64) {
-        let of = (number, self.shard());
+    fn finish_segment(&self, number: u64, outcome: ReplicaOutcome, rows: u64) {
+        let of = (number, self.replica.number());
         self.progress
             .finish_segment(of, outcome, rows, &self.folder, &self.stats);
     }
 }
 
-/// Announces each segment to the flushers of all shards, until the journal announces no more.
-async fn announce_to_shards(
+/// Opens a replica, and refuses one that lacks segments which are no longer in the journal.
+async fn open_replica(
+    options: &StoreOptions,
+    replica: &ReplicaHandle,
+    removed: &RemovedSegments,
+) -> Result<Store, StoreError> {
+    let store = Store::connect_replica(options, replica).await?;
+    store
+        .check_segments(removed.collector(), removed.last_removed())
+        .await?;
+    Ok(store)
+}
+
+/// Announces each segment to the flushers of all replicas, until the journal announces no more.
+async fn announce_to_replicas(
     mut closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
-    shards: Vec<mpsc::UnboundedSender<SealedSegment>>,
+    announcers: Vec<mpsc::UnboundedSender<SealedSegment>>,
 ) {
     while let Some(sealed) = closed_segments.recv().await {
-        for shard in &shards {
+        for announcer in &announcers {
             // A flusher that has ended reports why in its own result.
-            let _ = shard.send(SealedSegment {
+            let _ = announcer.send(SealedSegment {
                 number: sealed.number,
                 is_new: sealed.is_new,
             });
@@ -406,24 +554,24 @@ async fn announce_to_shards(
     }
 }
 
-/// The flushers of all shards, and what announces segments to them.
-pub struct ShardFlushers {
+/// The flushers of all replicas of all shards, and what announces segments to them.
+pub struct ReplicaFlushers {
     /// Segments announced by the journal, in order of their numbers.
     pub closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
-    /// One for each shard.
+    /// One for each replica.
     pub flushers: Vec<SegmentFlusher>,
     /// The other ends of the flushers' `closed_segments`.
-    pub shards: Vec<mpsc::UnboundedSender<SealedSegment>>,
+    pub announcers: Vec<mpsc::UnboundedSender<SealedSegment>>,
 }
 
-impl ShardFlushers {
+impl ReplicaFlushers {
     /// Runs until all flushers have ended.
     ///
     /// # Errors
     ///
     /// The first permanent failure of one of them, see [`SegmentFlusher::run`].
     pub async fn run(self) -> Result<(), StoreError> {
-        let announcing = tokio::spawn(announce_to_shards(self.closed_segments, self.shards));
+        let announcing = tokio::spawn(announce_to_replicas(self.closed_segments, self.announcers));
         let running = self.flushers.into_iter().map(SegmentFlusher::run);
         let ended = futures_util::future::try_join_all(running).await;
         announcing.abort();
@@ -438,10 +586,13 @@ async fn classify_failure(store: &Store, error: StoreError) -> SendFailure {
         return match store.restore_missing_tables().await {
             Ok(()) => SendFailure::Transient(FailureText::from_store(&error)),
             Err(lost @ StoreError::TablesMissing { .. }) => {
-                SendFailure::Rejected(FailureText::from_store(&lost))
+                SendFailure::Gone(FailureText::from_store(&lost))
             }
             Err(failed) => SendFailure::Transient(FailureText::from_store(&failed)),
         };
+    }
+    if error.is_database_missing() {
+        return SendFailure::Gone(FailureText::from_store(&error));
     }
     match error.is_request_rejected() {
         true => SendFailure::Rejected(FailureText::from_store(&error)),
@@ -455,6 +606,8 @@ enum SendFailure {
     Damaged(JournalError),
     /// The store rejected the segment.
     Rejected(FailureText),
+    /// The store rejected it because the database, or tables of it, are gone.
+    Gone(FailureText),
     /// A failure of the store or of this machine: retrying may succeed.
     Transient(FailureText),
 }

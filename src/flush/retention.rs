@@ -29,11 +29,13 @@ const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
 pub struct RetentionStats {
     /// Runs that failed since the start.
     pub failures: AtomicU64,
-    shards: Vec<ShardRuns>,
+    replicas: Vec<ReplicaRuns>,
 }
 
-/// The runs on one shard.
-struct ShardRuns {
+/// The runs on one replica.
+struct ReplicaRuns {
+    /// The index of its shard.
+    shard: usize,
     /// When old counts were last deleted, in Unix seconds; 0 before the first run of this start.
     last_success_secs: AtomicU64,
     /// When the next run is due.
@@ -41,47 +43,54 @@ struct ShardRuns {
 }
 
 impl RetentionStats {
-    /// The first run on each shard is due at `start`.
-    fn due_from(start: Millis, shards: usize) -> RetentionStats {
-        let runs = || ShardRuns {
+    /// The first run on each replica is due at `start`. `shards` are the indexes of their shards.
+    fn due_from(start: Millis, shards: &[usize]) -> RetentionStats {
+        let runs = |shard: &usize| ReplicaRuns {
+            shard: *shard,
             last_success_secs: AtomicU64::default(),
             due_at: AtomicI64::new(start),
         };
         RetentionStats {
             failures: AtomicU64::default(),
-            shards: (0..shards).map(|_| runs()).collect(),
+            replicas: shards.iter().map(runs).collect(),
         }
     }
 
     /// For how many seconds a run has been due at `now`; 0 if none is due, or if the clock was not
-    /// set when the last one ended.
+    /// set when the last one ended. Of the replicas of a shard the one with the last run counts: one
+    /// that is away has metrics of its own.
     pub fn overdue_secs(&self, now: Millis) -> u64 {
-        let overdue = self.shards.iter().map(|shard| {
-            let due_at = shard.due_at.load(Ordering::Relaxed);
+        let overdue = |runs: &ReplicaRuns| {
+            let due_at = runs.due_at.load(Ordering::Relaxed);
             if due_at < MIN_CLOCK_MILLIS {
                 return 0;
             }
             u64::try_from(now.saturating_sub(due_at) / 1000).unwrap_or(0)
-        });
-        overdue.max().unwrap_or(0)
+        };
+        let shards = self
+            .replicas
+            .chunk_by(|one, other| one.shard == other.shard);
+        let shards = shards.filter_map(|replicas| replicas.iter().map(overdue).min());
+        shards.max().unwrap_or(0)
     }
 
     /// When old counts were last deleted on every shard, in Unix seconds; 0 before the first run of
     /// this start on one of them.
     pub fn last_success_secs(&self) -> u64 {
-        let last = self
-            .shards
-            .iter()
-            .map(|shard| shard.last_success_secs.load(Ordering::Relaxed));
-        last.min().unwrap_or(0)
+        let last = |runs: &ReplicaRuns| runs.last_success_secs.load(Ordering::Relaxed);
+        let shards = self
+            .replicas
+            .chunk_by(|one, other| one.shard == other.shard);
+        let shards = shards.filter_map(|replicas| replicas.iter().map(last).max());
+        shards.min().unwrap_or(0)
     }
 
-    fn record_success(&self, shard: usize, now: Millis) {
-        let shard = &self.shards[shard];
+    fn record_success(&self, replica: usize, now: Millis) {
+        let runs = &self.replicas[replica];
         let interval = i64::try_from(RETENTION_INTERVAL.as_millis()).unwrap_or(0);
-        shard.due_at.store(now + interval, Ordering::Relaxed);
+        runs.due_at.store(now + interval, Ordering::Relaxed);
         let secs = u64::try_from(now / 1000).unwrap_or(0);
-        shard.last_success_secs.store(secs, Ordering::Relaxed);
+        runs.last_success_secs.store(secs, Ordering::Relaxed);
     }
 }
 
@@ -105,11 +114,11 @@ pub struct RetentionJob {
     clock: Clock,
     limits: AgeingLimits,
     stats: Arc<RetentionStats>,
-    shards: Vec<ShardState>,
+    replicas: Vec<ReplicaState>,
 }
 
-/// The state of one shard.
-struct ShardState {
+/// The state of one replica.
+struct ReplicaState {
     /// Held by the run in progress.
     run_lock: Mutex<()>,
     /// The day on which the markers of old days were last removed.
@@ -120,16 +129,16 @@ struct ShardState {
 }
 
 impl RetentionJob {
-    /// `folder` is the journal's, whose segments need their markers; `shards` the number of the
-    /// store's.
+    /// `folder` is the journal's, whose segments need their markers; `shards` the index of the shard
+    /// of each replica, in order.
     pub fn new(
         folder: Arc<JournalFolder>,
         directory: Arc<SiteDirectory>,
         clock: Clock,
         limits: AgeingLimits,
-        shards: usize,
+        shards: &[usize],
     ) -> RetentionJob {
-        let state = || ShardState {
+        let state = |_: &usize| ReplicaState {
             run_lock: Mutex::default(),
             markers_removed_on: Mutex::default(),
             plausible_today: AtomicU16::new(u16::MAX),
@@ -140,7 +149,7 @@ impl RetentionJob {
             limits,
             stats: Arc::new(RetentionStats::due_from(clock.now(), shards)),
             clock,
-            shards: (0..shards).map(|_| state()).collect(),
+            replicas: shards.iter().map(state).collect(),
         }
     }
 
@@ -161,23 +170,23 @@ impl RetentionJob {
     }
 
     /// Deletes what is older than the retention allows, makes old counts coarser, and deletes old
-    /// markers, on one shard. Concurrent calls for a shard run one after the other. Failures are
-    /// logged and counted.
+    /// markers, on one replica. Concurrent calls for a replica run one after the other. Failures
+    /// are logged and counted.
     ///
     /// # Errors
     ///
     /// The clock was not set, or the store failed. What was deleted stays deleted, and the next
     /// call continues.
     pub async fn run(&self, store: &Store) -> Result<(), RetentionError> {
-        let shard = store.shard().index();
-        let _one_at_a_time = self.shards[shard].run_lock.lock().await;
+        let replica = store.replica().number();
+        let _one_at_a_time = self.replicas[replica].run_lock.lock().await;
         let today = self.today_utc().ok_or(RetentionError::ClockNotSet)?;
 
         let outcome = self.delete_old_counts(store, today).await;
         match &outcome {
             Ok(aged) => {
-                self.stats.record_success(shard, self.clock.now());
-                self.set_plausible_today(shard, aged.plausible_today);
+                self.stats.record_success(replica, self.clock.now());
+                self.set_plausible_today(replica, aged.plausible_today);
                 if let Some(bound) = aged.plausible_today {
                     tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; \
                         retention uses the date of the newest counts");
@@ -196,14 +205,14 @@ impl RetentionJob {
         outcome.map(drop).map_err(RetentionError::from)
     }
 
-    /// The clock is ahead only where it is ahead of the counts of every shard.
-    fn set_plausible_today(&self, shard: usize, bound: Option<Day>) {
+    /// The clock is ahead only where it is ahead of the counts of every replica.
+    fn set_plausible_today(&self, replica: usize, bound: Option<Day>) {
         let number = bound.map_or(u16::MAX, Day::as_number);
-        let latest = &self.shards[shard].plausible_today;
+        let latest = &self.replicas[replica].plausible_today;
         latest.store(number, Ordering::Relaxed);
 
-        let of_all = self.shards.iter();
-        let of_all = of_all.map(|shard| shard.plausible_today.load(Ordering::Relaxed));
+        let of_all = self.replicas.iter();
+        let of_all = of_all.map(|replica| replica.plausible_today.load(Ordering::Relaxed));
         let bound = of_all.max().filter(|number| *number != u16::MAX);
         self.directory
             .set_plausible_today(bound.map(Day::from_number));
@@ -234,7 +243,7 @@ impl RetentionJob {
         let Some(today) = self.today_utc() else {
             return;
         };
-        let state = &self.shards[store.shard().index()];
+        let state = &self.replicas[store.replica().number()];
         let mut removed_on = state.markers_removed_on.lock().await;
         if *removed_on < Some(today) {
             *removed_on = Some(today);

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ConnectionPermit;
+use super::{ConnectionPermit, TrackedConnection};
 
 /// The number of request bytes that are processed before more are read: in most cases one hit with
 /// its headers, at most about a hundred of the smallest requests. Other connections of the worker
@@ -55,6 +56,13 @@ pub struct BoundedStream<S> {
     /// The task to wake when reading may continue.
     read_waker: Option<Waker>,
     _permit: Option<ConnectionPermit>,
+    handover: Option<HandoverState<S>>,
+}
+
+/// What a connection needs to go to another process.
+struct HandoverState<S> {
+    connection: TrackedConnection,
+    copy_socket: fn(&S) -> io::Result<OwnedFd>,
 }
 
 struct StalledWrite {
@@ -79,7 +87,37 @@ impl<S> BoundedStream<S> {
             stalled_write: None,
             read_waker: None,
             _permit: place,
+            handover: None,
         }
+    }
+
+    /// Lets the connection go to another process between two requests. `copy_socket` makes a second
+    /// file descriptor of the socket.
+    pub fn with_handover(
+        mut self,
+        connection: TrackedConnection,
+        copy_socket: fn(&S) -> io::Result<OwnedFd>,
+    ) -> BoundedStream<S> {
+        self.handover = Some(HandoverState {
+            connection,
+            copy_socket,
+        });
+        self
+    }
+
+    /// Whether a request may be read now.
+    fn may_read(&mut self, context: &Context<'_>) -> bool {
+        let io = &self.io;
+        self.handover.as_mut().is_none_or(|handover| {
+            let copy_socket = handover.copy_socket;
+            handover.connection.may_read(context, || copy_socket(io))
+        })
+    }
+
+    fn tracked(&mut self) -> Option<&mut TrackedConnection> {
+        self.handover
+            .as_mut()
+            .map(|handover| &mut handover.connection)
     }
 
     /// Ready if the peer was too slow; otherwise the task is woken when it is.
@@ -146,12 +184,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
             return Poll::Pending;
         }
 
+        if !self.may_read(context) {
+            return Poll::Pending;
+        }
         let room = buffer.remaining().min(most - self.turn_bytes);
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, &mut piece) else {
             (self.turn_bytes, self.turn_exhausted, self.is_pipelining) = (0, false, false);
+            if let Some(connection) = self.tracked() {
+                connection.record_read(false);
+            }
             return Poll::Pending;
         };
+        if let Some(connection) = self.tracked() {
+            connection.record_read(true);
+        }
         let length = piece.filled().len();
         buffer.advance(length);
         self.turn_bytes += length;
@@ -168,6 +215,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
         match Pin::new(&mut self.io).poll_write(context, bytes) {
             Poll::Ready(written) => {
                 self.has_written = true;
+                if let Some(connection) = self.tracked() {
+                    connection.record_write(bytes);
+                }
                 self.extend_timeout();
                 Poll::Ready(written)
             }
@@ -182,10 +232,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.io).poll_flush(context));
         self.resume_reading();
+        if let Some(connection) = self.tracked() {
+            connection.record_flush();
+        }
         Poll::Ready(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The socket is shared with the process that has it now.
+        if self.tracked().is_some_and(|one| one.is_handed_over()) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -1,4 +1,4 @@
-//! Rate limits for hits, consent choices, logins and mails.
+//! Rate limits for hits, new sites, consent choices, logins and mails.
 //!
 //! A network is the /24 or /48 of an address, hashed under a key of this process, so the limiter's
 //! memory contains no address. Exceeding the rate of hits is not an error: the hit is dropped and
@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -32,6 +33,7 @@ pub enum MailBudget {
 pub struct RateLimiters {
     networks: DefaultKeyedRateLimiter<u64>,
     sites: DefaultKeyedRateLimiter<u128>,
+    new_sites: DefaultKeyedRateLimiter<u64>,
     choices: DefaultKeyedRateLimiter<u64>,
     logins: DefaultKeyedRateLimiter<u64>,
     user_logins: DefaultKeyedRateLimiter<u64>,
@@ -53,6 +55,7 @@ impl RateLimiters {
                 limits.site_hits_per_sec,
                 limits.site_burst,
             )),
+            new_sites: RateLimiter::keyed(quota_per_day(limits.network_new_sites_per_day)),
             choices: RateLimiter::keyed(Quota::per_minute(at_least_one(
                 limits.network_choices_per_min,
             ))),
@@ -72,6 +75,12 @@ impl RateLimiters {
     /// limit does not count against the site, so others still have the site's full budget.
     pub fn is_hit_limited(&self, network: u64, site: SiteId) -> bool {
         self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u128()).is_err()
+    }
+
+    /// Whether this network has been the first to visit too many sites. Anyone can make up names of
+    /// profiles, and each site costs memory and rows.
+    pub fn is_new_site_limited(&self, network: u64) -> bool {
+        self.new_sites.check_key(&network).is_err()
     }
 
     /// Whether an open or a click exceeds a rate. `network` is `None` for image proxies, which load
@@ -117,12 +126,14 @@ impl RateLimiters {
     pub fn evict_expired(&self) {
         self.networks.retain_recent();
         self.sites.retain_recent();
+        self.new_sites.retain_recent();
         self.choices.retain_recent();
         self.logins.retain_recent();
         self.user_logins.retain_recent();
         self.networks.shrink_to_fit();
+        let networks = self.networks.len().max(self.new_sites.len());
         self.over_capacity
-            .store(self.networks.len() > self.max_networks, Ordering::Relaxed);
+            .store(networks > self.max_networks, Ordering::Relaxed);
     }
 
     /// The number of networks in the limiter for hits.
@@ -141,6 +152,14 @@ fn hash_prefix(hash: &blake3::Hash) -> u64 {
 
 fn quota_per_second(per_second: u32, burst: u32) -> Quota {
     Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
+}
+
+/// Quota of `n` a day, all of which may be used at once.
+fn quota_per_day(n: u32) -> Quota {
+    let n = at_least_one(n);
+    Quota::with_period(Duration::from_secs(86_400) / n.get())
+        .expect("a day has more than 2^32 nanoseconds")
+        .allow_burst(n)
 }
 
 fn at_least_one(n: u32) -> NonZeroU32 {
@@ -207,6 +226,24 @@ mod tests {
                 .filter(|network| !rates.is_mail_limited(Some(*network), Some(MailBudget::Mails)))
                 .count(),
             10
+        );
+    }
+
+    #[test]
+    fn a_network_may_visit_so_many_sites_first_and_others_as_many_again() {
+        let mut config =
+            crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        config.limits.network_new_sites_per_day = 5;
+        let rates = RateLimiters::new(&config);
+        let first = |n| {
+            let network = rates.network_key(&address(n));
+            (0..100)
+                .filter(|_| !rates.is_new_site_limited(network))
+                .count()
+        };
+        assert_eq!(
+            [first(0x0102_0301), first(0x0102_03fe), first(0x0102_0401)],
+            [5, 0, 5]
         );
     }
 

@@ -23,7 +23,7 @@ use crate::event::{
 use crate::http::{RateLimiters, TrustedProxies};
 use crate::journal::{CommitError, HitQueue};
 use crate::pseudonym::{DayKeys, Event, pseudonymize};
-use crate::sites::{SiteDirectory, SiteResolver};
+use crate::sites::{SiteDirectory, SiteResolver, VisitedSite};
 
 /// The parts that a hit passes through.
 pub struct IngestService {
@@ -180,10 +180,16 @@ impl IngestService {
                 .rates
                 .is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
             match self.process_hit(raw, page, &hosts, *client, *mode) {
-                Some((event, site)) => {
-                    self.directory.site_names().record_site(site.id, || {
-                        hosts.profile_name(page.host(), page.lookup_path())
-                    });
+                Some((mut event, site)) => {
+                    let visited = VisitedSite {
+                        id: site.id,
+                        at: event.at,
+                        name: || hosts.profile_name(page.host(), page.lookup_path()),
+                    };
+                    let is_limited = || self.rates.is_new_site_limited(*network);
+                    if !self.directory.site_names().admit_site(visited, is_limited) {
+                        event.site = SiteId::overflow_site();
+                    }
                     self.push_event(&mut sealed, event, site);
                 }
                 None if sealed.cookie.is_none() => {

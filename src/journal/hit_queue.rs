@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::completion::{self, CommitError, CommitNotifier, CommitTicket};
+use super::suspension::SuspendRequest;
 use crate::aggregate::CountedEvent;
 use crate::event::SiteId;
 use crate::pseudonym::Event;
@@ -26,6 +27,8 @@ pub(super) enum JournalCommand {
     CountLiveVisitors(SiteId, oneshot::Sender<u32>),
     /// Reply with what a view would add.
     EstimateView(Box<Event>, oneshot::Sender<Option<VisitEstimate>>),
+    /// Write the state for another process, and wait for its decision.
+    Suspend(SuspendRequest),
 }
 
 #[derive(Default)]

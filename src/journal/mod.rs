@@ -36,8 +36,10 @@ mod format_v1;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz_target;
+mod handle;
 mod heartbeat;
 mod hit_queue;
+mod journal_stats;
 mod open_segment;
 mod payload;
 mod recovery;
@@ -45,14 +47,20 @@ mod sealed_segment;
 mod segment_closer;
 mod segment_file;
 mod segment_keys;
+mod suspension;
 mod totals_codec;
 mod writer;
 
 pub use completion::{CommitError, CommitTicket};
+pub use handle::Journal;
 pub use hit_queue::HitQueue;
+pub use journal_stats::JournalStats;
 pub use sealed_segment::{SealedSegment, read_sealed_segment};
-pub use segment_file::{JournalError, JournalFolder, SegmentFile, SegmentId, read_segment_id};
-pub use writer::{Journal, JournalStats, JournalWriter, WriterParts};
+pub use segment_file::{
+    JournalError, JournalFolder, SegmentFile, SegmentId, check_segment_room, read_segment_id,
+};
+pub use suspension::{SuspendedWriter, WriterState};
+pub use writer::{JournalWriter, WriterParts};
 
 #[cfg(test)]
 mod tests;

@@ -140,7 +140,7 @@ impl SegmentId {
 pub struct JournalFolder {
     path: PathBuf,
     collector: u64,
-    _lock: FileLock,
+    lock: FileLock,
 }
 
 impl JournalFolder {
@@ -159,8 +159,14 @@ impl JournalFolder {
         Ok(JournalFolder {
             path: path.to_owned(),
             collector,
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Releases the lock for the process that takes over. This one may still read and remove
+    /// sealed segments.
+    pub fn release_lock(&self) {
+        self.lock.release();
     }
 
     /// Path of the folder.
@@ -479,6 +485,19 @@ impl SegmentFile {
             tracing::debug!(%error, "reserved space of a segment stays reserved until it is sent");
         }
     }
+}
+
+/// Checks that a process that takes over can open a segment beside the one that is open now.
+///
+/// # Errors
+///
+/// The disk is full or failed.
+pub fn check_segment_room(folder: &Path) -> io::Result<()> {
+    let path = folder.join("room-for-a-segment");
+    let file = File::create(&path)?;
+    // It is freed when the file is closed.
+    std::fs::remove_file(&path)?;
+    allocate_range(&file, 0, RESERVE_CHUNK_BYTES + RESERVE_CHUNK_BYTES / 4)
 }
 
 fn allocate_range(file: &File, from: u64, bytes: u64) -> io::Result<()> {

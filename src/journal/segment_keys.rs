@@ -23,6 +23,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::segment_file::SegmentId;
 use crate::random::fill_random;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 const MAGIC: [u8; 8] = *b"FFKEYS1\n";
 const ENTRY_BYTES: usize = 8 + 32;
@@ -34,7 +35,7 @@ const MAX_KEYS: usize = 64;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
-struct ProcessKey {
+pub(super) struct ProcessKey {
     epoch: u64,
     key: Box<Zeroizing<[u8; 32]>>,
 }
@@ -82,6 +83,20 @@ impl SegmentKeys {
         keys
     }
 
+    /// Adds the keys of a process that this one takes over from, for folders that cannot hold the
+    /// file.
+    pub(super) fn add_former_keys(&mut self, former: Vec<ProcessKey>) {
+        for key in former {
+            if self
+                .process_keys
+                .iter()
+                .all(|known| known.epoch != key.epoch)
+            {
+                self.process_keys.push(key);
+            }
+        }
+    }
+
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn in_memory(epoch: u64) -> SegmentKeys {
         SegmentKeys {
@@ -105,6 +120,15 @@ impl SegmentKeys {
         hasher.zeroize();
         let key = UnboundKey::new(&AES_256_GCM, &*derived).expect("32 bytes are a key of AES-256");
         Some(SegmentCipher(LessSafeKey::new(key)))
+    }
+
+    /// Writes the keys for the process that takes over. `out` must not lead to a disk.
+    pub(super) fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_count(self.process_keys.len());
+        for known in &self.process_keys {
+            out.put_u64(known.epoch);
+            out.put_bytes(&known.key[..]);
+        }
     }
 
     /// Number of the next frame: its nonce.
@@ -153,6 +177,18 @@ impl SegmentKeys {
 }
 
 impl ProcessKey {
+    /// Reads the keys of the process before.
+    pub(super) fn read_state(input: &mut StateReader<'_>) -> Result<Vec<ProcessKey>, StateError> {
+        let mut keys = Vec::new();
+        for _ in 0..input.read_count(ENTRY_BYTES)? {
+            let epoch = input.read_u64()?;
+            let mut key = Box::new(Zeroizing::new([0; 32]));
+            input.read_into(&mut **key)?;
+            keys.push(ProcessKey { epoch, key });
+        }
+        Ok(keys)
+    }
+
     fn new_random(epoch: u64) -> ProcessKey {
         let mut key = Box::new(Zeroizing::new([0; 32]));
         fill_random(&mut **key);

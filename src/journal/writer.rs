@@ -2,23 +2,24 @@
 //! and syncs them, and completes the hits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::completion::{self, CommitError};
-use super::heartbeat::Heartbeat;
+use super::handle::Journal;
 use super::hit_queue::{DrainedQueue, HitQueue, JournalCommand, QueuedHit};
+use super::journal_stats::JournalStats;
 use super::open_segment::OpenSegment;
-use super::recovery::{RecoverySummary, SegmentRecovery};
+use super::recovery::SegmentRecovery;
 use super::sealed_segment::SealedSegment;
 use super::segment_closer::SegmentCloser;
 use super::segment_file::{JournalError, JournalFolder, SegmentId};
 use super::segment_keys::SegmentKeys;
+use super::suspension::{Decision, SuspendRequest, WriterState};
 use crate::aggregate::{
-    Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy,
-    ReleaseScope, SegmentDelta, SegmentSums,
+    Aggregator, CountedEvent, DropKey, ReleasePolicy, ReleaseScope, SegmentDelta, SegmentSums,
 };
 use crate::calendar::Millis;
 use crate::clock::Clock;
@@ -56,39 +57,6 @@ const FINAL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// written again each time.
 const MAX_CARRIED_ROWS: usize = 20_000;
 
-/// Figures for the metrics. Totals since the start, except `visitors`, `full` and `held_rows`.
-#[derive(Default)]
-pub struct JournalStats {
-    /// Hits whose counts are on disk, repeats included.
-    pub hits: AtomicU64,
-    /// Opens and clicks of mails whose counts are on disk.
-    pub mails: AtomicU64,
-    /// Opens and clicks that were not counted for lack of space. Their response was the same.
-    pub mails_lost: AtomicU64,
-    /// Batches written and synced.
-    pub batches: AtomicU64,
-    /// Bytes of batches written.
-    pub bytes: AtomicU64,
-    /// Visitors in memory, of all current days.
-    pub visitors: AtomicU64,
-    /// Hits counted without their visitor, see [`OverflowCounts::visitors`].
-    pub overflow_visitors: AtomicU64,
-    /// Hits counted without their visitor, see [`OverflowCounts::grants`].
-    pub overflow_grants: AtomicU64,
-    /// Texts counted as `(other)`.
-    pub overflow_texts: AtomicU64,
-    /// Hits counted under the site `(other)`.
-    pub overflow_sites: AtomicU64,
-    /// Hit ids that were not recorded.
-    pub overflow_ids: AtomicU64,
-    /// 1 while hits are rejected with 503 for lack of space, else 0.
-    pub full: AtomicU64,
-    /// Attribute rows in the open segment.
-    pub held_rows: AtomicU64,
-    /// The heartbeat of the writer thread.
-    pub heartbeat: Heartbeat,
-}
-
 /// The parts that the writer needs.
 pub struct WriterParts {
     /// Time of batches.
@@ -99,46 +67,11 @@ pub struct WriterParts {
     pub drop_counters: Arc<DropCounters>,
 }
 
-/// Access to the journal for other parts.
-#[derive(Clone)]
-pub struct Journal {
-    /// Queue for hits.
-    pub queue: Arc<HitQueue>,
-    /// Figures for the metrics.
-    pub stats: Arc<JournalStats>,
-    /// The folder of the segments.
-    pub folder: Arc<JournalFolder>,
-    /// What recovery found at this start.
-    pub recovered: Arc<RecoverySummary>,
-}
-
-impl Journal {
-    /// Closes the open segment and returns the number of the last sealed one. `None` if the writer
-    /// has stopped.
-    pub async fn close_segment(&self) -> Option<u64> {
-        let (answer, sealed) = oneshot::channel();
-        self.queue
-            .send_command(JournalCommand::CloseSegment(answer));
-        sealed.await.ok()
-    }
-
-    /// Forgets a site: its open visits end without a trace, and what the journal holds of it is in
-    /// sealed segments, of which the number of the last one is returned. `None` if the writer has
-    /// stopped.
-    pub async fn forget_site(&self, site: SiteId) -> Option<u64> {
-        let (answer, sealed) = oneshot::channel();
-        self.queue
-            .send_command(JournalCommand::ForgetSite(site, answer));
-        sealed.await.ok()
-    }
-
-    /// Visitors of a site in the last five minutes. `None` if the writer has stopped.
-    pub async fn count_live_visitors(&self, site: SiteId) -> Option<u32> {
-        let (answer, live) = oneshot::channel();
-        self.queue
-            .send_command(JournalCommand::CountLiveVisitors(site, answer));
-        live.await.ok()
-    }
+/// Who waits for the number of the last sealed segment.
+#[derive(Default)]
+struct WaitingReplies {
+    sealed: Vec<oneshot::Sender<u64>>,
+    forgotten: Vec<(SiteId, oneshot::Sender<u64>)>,
 }
 
 /// The writer thread's state. It owns the aggregator and the open segment, so no locks are needed.
@@ -173,7 +106,8 @@ pub struct JournalWriter {
 
 impl JournalWriter {
     /// Recovers the folder and opens a segment. The numbers of sealed segments are sent to
-    /// `sealed`, in order.
+    /// `sealed`, in order. `inherited` is the state of the process that this one takes over from;
+    /// the segment that it left open is recovered as after a crash.
     ///
     /// # Errors
     ///
@@ -183,10 +117,18 @@ impl JournalWriter {
         config: &Config,
         parts: WriterParts,
         sealed: mpsc::UnboundedSender<SealedSegment>,
+        inherited: Option<WriterState>,
     ) -> Result<(Journal, JournalWriter), JournalError> {
+        let WriterState {
+            aggregator: table,
+            reported_drops,
+            process_keys,
+            stats,
+        } = inherited.unwrap_or_else(|| WriterState::empty(config));
         let folder = Arc::new(JournalFolder::open(&config.journal.dir)?);
         let epoch = random_u64();
         let mut keys = SegmentKeys::open(&config.journal.key_dir, folder.collector_id(), epoch);
+        keys.add_former_keys(process_keys);
         let release = ReleasePolicy {
             min_visits: config.report.k,
             // Leaves space for more rows in a segment that begins with them.
@@ -217,7 +159,7 @@ impl JournalWriter {
             Arc::new(HitQueue::new(
                 MemoryBudget::from_config(config).caps.queued_hits,
             )),
-            Arc::new(JournalStats::default()),
+            Arc::new(stats),
         );
         let journal = Journal {
             queue: Arc::clone(&inbox),
@@ -234,14 +176,14 @@ impl JournalWriter {
             folder,
             queue: inbox,
             stats,
-            table: Aggregator::new(AggregatorLimits::from_config(config), random_u64()),
+            table,
             held_since: (open.segment.attribute_row_count() > 0).then(Instant::now),
             open_segment: open,
             keys,
             releasable: false,
             parts,
             epoch,
-            reported_drops: [0; DropReason::ALL.len()],
+            reported_drops,
             segment_age: Duration::from_secs(config.journal.segment_secs),
             segment_rows: config.journal.segment_rows,
             segment_bytes: config.journal.segment_bytes,
@@ -264,8 +206,7 @@ impl JournalWriter {
     /// A write or a sync failed, so the content of the disk is uncertain: the process must end.
     pub fn run(mut self) -> Result<(), JournalError> {
         let mut more = false;
-        let mut seals = Vec::new();
-        let mut forgotten: Vec<(SiteId, oneshot::Sender<u64>)> = Vec::new();
+        let mut replies = WaitingReplies::default();
         loop {
             self.stats.heartbeat.record_beat();
             self.wait_for_more_hits();
@@ -291,32 +232,11 @@ impl JournalWriter {
             }
 
             self.parts.day_keys.drop_expired(now);
-            for command in commands {
-                match command {
-                    JournalCommand::CloseSegment(answer) => seals.push(answer),
-                    JournalCommand::ForgetSite(site, answer) => forgotten.push((site, answer)),
-                    JournalCommand::CountLiveVisitors(site, answer) => {
-                        _ = answer.send(self.table.live_visitors(site, now))
-                    }
-                    JournalCommand::EstimateView(event, answer) => {
-                        _ = answer.send(self.table.estimate_view(&event))
-                    }
-                }
+            if self.perform_commands(commands, &mut replies, now) == Decision::End {
+                return self.end_for_successor();
             }
-            // Without space for another segment, the reply waits: it must not claim that counts can
-            // be read.
-            if !more && !seals.is_empty() && self.rotate_segment(self.release_scope(), now)? {
-                for answer in seals.drain(..) {
-                    let _ = oneshot::Sender::send(answer, self.closer.last_number());
-                }
-            }
-            while !more && let Some((site, answer)) = forgotten.pop() {
-                self.table.forget_site(site);
-                if !self.rotate_segment(ReleaseScope::Site(site), now)? {
-                    forgotten.push((site, answer));
-                    break;
-                }
-                let _ = answer.send(self.closer.last_number());
+            if !more {
+                self.send_replies(&mut replies, now)?;
             }
             self.update_stats();
             if closed {
@@ -325,6 +245,75 @@ impl JournalWriter {
                 return self.finish_writing(now);
             }
         }
+    }
+
+    fn perform_commands(
+        &mut self,
+        commands: Vec<JournalCommand>,
+        replies: &mut WaitingReplies,
+        now: Millis,
+    ) -> Decision {
+        for command in commands {
+            match command {
+                JournalCommand::CloseSegment(answer) => replies.sealed.push(answer),
+                JournalCommand::ForgetSite(site, answer) => replies.forgotten.push((site, answer)),
+                JournalCommand::CountLiveVisitors(site, answer) => {
+                    _ = answer.send(self.table.live_visitors(site, now))
+                }
+                JournalCommand::EstimateView(event, answer) => {
+                    _ = answer.send(self.table.estimate_view(&event))
+                }
+                JournalCommand::Suspend(request) => {
+                    if self.suspend(request) == Decision::End {
+                        return Decision::End;
+                    }
+                }
+            }
+        }
+        Decision::Continue
+    }
+
+    /// Closes the segment for those that wait for it. Without space for another one the replies wait
+    /// on: they must not claim that counts can be read.
+    fn send_replies(
+        &mut self,
+        replies: &mut WaitingReplies,
+        now: Millis,
+    ) -> Result<(), JournalError> {
+        if !replies.sealed.is_empty() && self.rotate_segment(self.release_scope(), now)? {
+            for answer in replies.sealed.drain(..) {
+                let _ = answer.send(self.closer.last_number());
+            }
+        }
+
+        while let Some((site, answer)) = replies.forgotten.pop() {
+            self.table.forget_site(site);
+            if !self.rotate_segment(ReleaseScope::Site(site), now)? {
+                replies.forgotten.push((site, answer));
+                break;
+            }
+            let _ = answer.send(self.closer.last_number());
+        }
+        Ok(())
+    }
+
+    /// Writes the state, and waits until it is decided who continues. All hits that were taken from
+    /// the queue are on disk, and nothing is counted meanwhile.
+    fn suspend(&self, request: SuspendRequest) -> Decision {
+        request.write_and_wait(&self.stats.heartbeat, |out| {
+            self.parts.day_keys.write_state(out);
+            self.table.write_state(out);
+            WriterState::write_drops(self.parts.drop_counters.totals(), self.reported_drops, out);
+            self.keys.write_state(out);
+            self.stats.write_state(out);
+        })
+    }
+
+    /// Leaves the open segment and its key to the process that takes over, as after a crash. Its
+    /// visits go on there.
+    fn end_for_successor(self) -> Result<(), JournalError> {
+        self.closer.join_thread();
+        Ok(())
     }
 
     /// Lets hits gather under load. A single hit never waits for others.
@@ -548,26 +537,15 @@ impl JournalWriter {
     }
 
     fn update_stats(&self) {
-        let OverflowCounts {
-            visitors,
-            grants,
-            texts,
-            sites,
-            ids,
-        } = self.table.overflow_counts();
         let stats = &self.stats;
+        stats.store_overflows(&self.table.overflow_counts());
         stats
             .visitors
             .store(self.table.visitor_count() as u64, Ordering::Relaxed);
-        stats.overflow_visitors.store(visitors, Ordering::Relaxed);
-        stats.overflow_grants.store(grants, Ordering::Relaxed);
         stats.held_rows.store(
             self.open_segment.segment.attribute_row_count() as u64,
             Ordering::Relaxed,
         );
-        stats.overflow_texts.store(texts, Ordering::Relaxed);
-        stats.overflow_sites.store(sites, Ordering::Relaxed);
-        stats.overflow_ids.store(ids, Ordering::Relaxed);
     }
 
     /// Closes open visits and the last segment.

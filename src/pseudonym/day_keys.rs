@@ -4,6 +4,8 @@
 //! input). At most two keys of a zone exist at once: today's, and for some seconds after midnight
 //! yesterday's, for late hits.
 
+mod state;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};

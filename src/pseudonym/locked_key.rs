@@ -18,15 +18,26 @@ crate::unprintable!(LockedKey);
 
 impl LockedKey {
     pub(super) fn new(source: KeySource) -> LockedKey {
-        let mut page = Box::new(KeyPage([0; 4096]));
-        lock_page(&page);
+        let filled = LockedKey::try_new(|key| {
+            source(key);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        filled.unwrap_or_else(|never| match never {})
+    }
+
+    /// A key that `source` may fail to fill.
+    pub(super) fn try_new<E>(
+        source: impl FnOnce(&mut [u8; 32]) -> Result<(), E>,
+    ) -> Result<LockedKey, E> {
+        let mut key = LockedKey(Box::new(KeyPage([0; 4096])));
+        lock_page(&key.0);
         // Filled in place: the key is never on the stack or in a second buffer.
         source(
-            (&mut page.0[..32])
+            (&mut key.0.0[..32])
                 .try_into()
                 .expect("32 of 4096 bytes are 32"),
-        );
-        LockedKey(page)
+        )?;
+        Ok(key)
     }
 
     pub(super) fn as_bytes(&self) -> &[u8; 32] {

@@ -21,7 +21,15 @@ pub use day_keys::{DayKey, DayKeys};
 pub use locked_key::{KeySource, harden_process};
 pub use mail::{MailEvent, MailEventInput, pseudonymize_mail};
 pub(crate) use pseudonymize::MembershipHash;
-pub use pseudonymize::{Event, Visitor, VisitorKey, pseudonymize};
+pub use pseudonymize::{Event, StoredVisitorKey, Visitor, VisitorKey, pseudonymize};
 
 // Values that distinguish visitors, events that contain them, and the keys they are made with.
-crate::unprintable!(Event, MailEvent, Visitor, VisitorKey, DayKey, DayKeys,);
+crate::unprintable!(
+    Event,
+    MailEvent,
+    StoredVisitorKey,
+    Visitor,
+    VisitorKey,
+    DayKey,
+    DayKeys,
+);

@@ -11,6 +11,7 @@ use crate::config::VisitorMode;
 use crate::consent::{AdmittedHit, ConsentId};
 use crate::enrich::VisitAttributes;
 use crate::event::{ClientAddress, HitDetail, HitKind, ResolvedSite, SiteId};
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 /// A visitor's value under the day's key. Deliberately without `Debug`, `Display`, `Clone` and
 /// `Serialize`.
@@ -23,10 +24,10 @@ impl VisitorKey {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
     }
 
-    /// A copy for the day's state in `visits`, the only place that keeps a value longer than its hit
-    /// exists.
-    pub(crate) fn to_stored_copy(&self) -> VisitorKey {
-        VisitorKey(self.0)
+    /// The part that is kept in the day's state in `visits`, the only place that keeps anything of
+    /// a value longer than its hit exists.
+    pub(crate) fn to_stored(&self) -> StoredVisitorKey {
+        StoredVisitorKey(self.0[..9].try_into().expect("9 of 16 bytes are 9"))
     }
 
     #[cfg(test)]
@@ -35,21 +36,63 @@ impl VisitorKey {
     }
 }
 
-/// 64 bits of a keyed hash, for values that are only tested for membership. With a million visitors
-/// a day, two have the same hash by chance once in 40 000 days. Deliberately without `Debug`,
-/// `Display` and `Serialize`.
+/// The first 72 bits of a [`VisitorKey`], by which a visitor is found again until the day ends. With
+/// a hundred million visitors a day, two have the same by chance once in a million days.
+/// Deliberately without `Debug`, `Display`, `Clone` and `Serialize`.
+#[derive(PartialEq, Eq)]
+pub struct StoredVisitorKey([u8; 9]);
+
+impl StoredVisitorKey {
+    /// The same as [`VisitorKey::table_hash`] of the whole value.
+    pub(crate) fn table_hash(&self) -> u64 {
+        u64::from_le_bytes(self.0[..8].try_into().expect("8 of 9 bytes are 8"))
+    }
+
+    /// Writes the value for the process that takes over, which holds it in memory as this one does.
+    pub(crate) fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_bytes(&self.0);
+    }
+
+    /// Reads a value of the process before.
+    pub(crate) fn read_state(input: &mut StateReader<'_>) -> Result<StoredVisitorKey, StateError> {
+        input.read_array().map(StoredVisitorKey)
+    }
+}
+
+/// 48 bits of a keyed hash, for values that are only tested for membership. With a million visitors
+/// a day, two have the same hash by chance once in 500 days: one network fewer is then counted, or
+/// a grant that two visitors share. Deliberately without `Debug`, `Display` and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MembershipHash(u64);
+pub(crate) struct MembershipHash([u8; 6]);
 
 impl MembershipHash {
-    /// Hash for tables in memory.
+    fn new(hasher: &blake3::Hasher) -> MembershipHash {
+        let mut bits = [0; 6];
+        bits.copy_from_slice(&hasher.finalize().as_bytes()[..6]);
+        MembershipHash(bits)
+    }
+
+    /// Hash for tables in memory. They use the lowest and the highest bits, so it is the 48 bits in
+    /// the upper part, and in the lower part some of them again.
     pub(crate) fn table_hash(self) -> u64 {
-        self.0
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, a, b, c, d, e, f])
+    }
+
+    /// Writes the hash for the process that takes over.
+    pub(crate) fn write_state(self, out: &mut StateWriter<'_>) {
+        out.put_bytes(&self.0);
+    }
+
+    /// Reads a hash of the process before.
+    pub(crate) fn read_state(input: &mut StateReader<'_>) -> Result<MembershipHash, StateError> {
+        input.read_array().map(MembershipHash)
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests(value: u64) -> MembershipHash {
-        MembershipHash(value.rotate_left(57) ^ value)
+        let spread = blake3::hash(&value.to_le_bytes());
+        MembershipHash(spread.as_bytes()[..6].try_into().unwrap())
     }
 }
 
@@ -165,7 +208,7 @@ fn derive_visitor(
     let value = finish_visitor_key(&hasher);
     let mut mark = |head: &[u8]| {
         hasher.reset().update(head);
-        MembershipHash(finish_visitor_key(&hasher).table_hash())
+        MembershipHash::new(&hasher)
     };
     let network = address.network();
     let visitor = Visitor {

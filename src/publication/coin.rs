@@ -10,6 +10,7 @@ use super::rules::Lot;
 
 /// The platform's secret for the coin. It cannot be printed or copied, because it reveals which
 /// lots were held back.
+#[derive(PartialEq, Eq)]
 pub struct CoinKey([u8; 32]);
 
 impl CoinKey {

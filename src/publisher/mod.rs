@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::calendar::{Millis, TimeSpan};
@@ -21,7 +21,9 @@ use crate::config::{self, ReportConfig};
 use crate::journal::Journal;
 use crate::publication::{CoinKey, LotPolicy};
 use crate::sites::SiteDirectory;
-use crate::store::{PublicationUnit, Store, StoreError, StoreShards};
+use crate::store::{
+    PublicationTotals, PublicationUnit, ShardReplicas, Store, StoreError, StoreShards,
+};
 use schedule::ZoneSchedule;
 
 /// How often the task checks whether a unit is due.
@@ -90,6 +92,10 @@ pub enum PublisherError {
     /// The store has not been reached since the start.
     #[error("the store is not there yet")]
     NoStore,
+    /// A replica of the shard does not respond, so nothing new is published on the others. What was
+    /// begun is continued.
+    #[error("a replica of the shard does not respond; attributes are published when all do")]
+    ReplicaAway,
     /// The store did not take the journal's segments within a minute.
     #[error("the journal's segments could not be stored in time")]
     SegmentsWaiting,
@@ -119,7 +125,7 @@ pub struct LotPublisher {
 }
 
 impl LotPublisher {
-    /// `flushed` are the numbers of the last segments that the flushers of the shards finished.
+    /// `flushed` are the numbers of the last segments that the flushers of all replicas finished.
     /// `test` can replace the coin's key and turn off remainders.
     pub fn new(
         report: &ReportConfig,
@@ -187,7 +193,11 @@ impl LotPublisher {
                         tracing::info!(shard = shard + 1, "attributes are published again");
                     }
                 }
-                Err(PublisherError::NoStore | PublisherError::Stopping) => {}
+                Err(
+                    PublisherError::NoStore
+                    | PublisherError::Stopping
+                    | PublisherError::ReplicaAway,
+                ) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut was_failing, true) {
                         tracing::error!(%error, shard = shard + 1, "attributes could not be \
@@ -222,17 +232,103 @@ impl LotPublisher {
 
     async fn publish_shard(&self, shard: usize) -> Result<usize, PublisherError> {
         let _one_at_a_time = self.run_locks[shard].lock().await;
-        let Some(store) = self.shards.slot(shard).load_full() else {
-            self.stats.mark_due(shard, self.now_secs());
-            return Err(PublisherError::NoStore);
+        let replicas = Arc::clone(self.shards.replicas(shard));
+        let outcome = match replicas.reached_replicas().as_slice() {
+            [] => Err(PublisherError::NoStore),
+            [store] if !store.replica().is_replicated() => self.publish_due_units(store).await,
+            _ => self.publish_on_replicas(shard, &replicas).await,
         };
-        let outcome = self.publish_due_units(&store).await;
 
-        if outcome.is_err() {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
-            self.stats.mark_due(shard, self.now_secs());
+        match &outcome {
+            Ok(_) => {}
+            Err(PublisherError::NoStore) => self.stats.mark_due(shard, self.now_secs()),
+            // Hits are counted and reports are answered; the metrics of the replica tell.
+            Err(PublisherError::ReplicaAway) => self.record_lateness(shard, None),
+            Err(_) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                self.stats.mark_due(shard, self.now_secs());
+            }
         }
         outcome
+    }
+
+    /// Publishes on every replica of a shard, from decisions that all of them have.
+    async fn publish_on_replicas(
+        &self,
+        shard: usize,
+        replicas: &ShardReplicas,
+    ) -> Result<usize, PublisherError> {
+        let until = self.clock.now() - self.delay;
+        let is_away = |error: &StoreError| matches!(error, StoreError::ReplicaAway);
+        let key = match replicas.align_units().await {
+            Ok(key) => Some(key),
+            Err(error) if is_away(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        for store in replicas.present_replicas() {
+            self.continue_units(&store).await?;
+        }
+        let (Some(key), Some(stores)) = (key, replicas.all_present()) else {
+            return Err(PublisherError::ReplicaAway);
+        };
+        let first = stores.first().ok_or(PublisherError::ReplicaAway)?;
+        let policy = self.lot_policy(self.coin_key.map_or(key, CoinKey::new));
+
+        let mut due = self.collect_due_units(first, until).await?;
+        self.record_lateness(shard, due.iter().map(|unit| unit.ended_at).min());
+        if due.is_empty() {
+            return Ok(0);
+        }
+        self.flush_segments(stores.iter().map(|store| store.replica().number()))
+            .await?;
+        due = self.collect_due_units(first, until).await?;
+
+        let mut left = due.as_slice();
+        while !left.is_empty() {
+            let units = PublicationUnit::leading_group(left);
+            left = &left[units.len()..];
+            match replicas.begin_units(units).await {
+                Err(error) if is_away(&error) => return Err(PublisherError::ReplicaAway),
+                begun => begun?,
+            }
+            let published = stores
+                .iter()
+                .map(|store| store.publish_units(units, &policy));
+            let published = join_all(published).await;
+            let totals: Result<Vec<_>, _> = published.into_iter().collect();
+            // Each replica wrote the same lots.
+            self.record_published(units, totals?.first().copied().unwrap_or_default());
+        }
+        self.record_lateness(shard, None);
+        Ok(due.len())
+    }
+
+    /// Finishes the units that a replica has begun.
+    async fn continue_units(&self, store: &Store) -> Result<(), PublisherError> {
+        let mut begun = Vec::new();
+        for (zone, progress) in store.zones_to_publish(&[]).await? {
+            let schedule = ZoneSchedule {
+                progress,
+                open_lot: self.open_lot,
+                zone,
+            };
+            begun.extend(schedule.begun_unit());
+        }
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let key = match self.coin_key {
+            Some(key) => CoinKey::new(key),
+            None => store.load_agreed_coin_key().await?,
+        };
+        let policy = self.lot_policy(key);
+        let mut left = begun.as_slice();
+        while !left.is_empty() {
+            let units = PublicationUnit::leading_group(left);
+            left = &left[units.len()..];
+            store.publish_units(units, &policy).await?;
+        }
+        Ok(())
     }
 
     async fn publish_due_units(&self, store: &Store) -> Result<usize, PublisherError> {
@@ -245,7 +341,8 @@ impl LotPublisher {
         }
 
         // The journal may still hold counts of these days. They can be the first of their zone.
-        self.flush_segments(shard).await?;
+        self.flush_segments([store.replica().number()].into_iter())
+            .await?;
         due = self.collect_due_units(store, until).await?;
 
         let policy = self.load_policy(store).await?;
@@ -254,20 +351,23 @@ impl LotPublisher {
             let units = PublicationUnit::leading_group(left);
             left = &left[units.len()..];
             let publication = store.publish_units(units, &policy).await?;
-            self.stats
-                .units
-                .fetch_add(units.len() as u64, Ordering::Relaxed);
-            self.stats
-                .lots
-                .fetch_add(publication.lots, Ordering::Relaxed);
-            self.stats
-                .last_success_secs
-                .store(self.now_secs(), Ordering::Relaxed);
-            let (first, units) = (&units[0], units.len());
-            tracing::debug!(zone = first.zone, day = %first.day, units, lots = publication.lots, cells = publication.cells, "attributes were published");
+            self.record_published(units, publication);
         }
         self.record_lateness(shard, None);
         Ok(due.len())
+    }
+
+    fn record_published(&self, units: &[PublicationUnit], published: PublicationTotals) {
+        let PublicationTotals { lots, cells } = published;
+        self.stats
+            .units
+            .fetch_add(units.len() as u64, Ordering::Relaxed);
+        self.stats.lots.fetch_add(lots, Ordering::Relaxed);
+        self.stats
+            .last_success_secs
+            .store(self.now_secs(), Ordering::Relaxed);
+        let (first, units) = (&units[0], units.len());
+        tracing::debug!(zone = first.zone, day = %first.day, units, lots, cells, "attributes were published");
     }
 
     async fn collect_due_units(
@@ -293,16 +393,23 @@ impl LotPublisher {
         Ok(begun)
     }
 
-    async fn flush_segments(&self, shard: usize) -> Result<(), PublisherError> {
+    /// Waits until these replicas, by their numbers, have what was counted until now.
+    async fn flush_segments(
+        &self,
+        replicas: impl Iterator<Item = usize>,
+    ) -> Result<(), PublisherError> {
         let last = self
             .journal
             .close_segment()
             .await
             .ok_or(PublisherError::Stopping)?;
-        let mut flushed = self.flushed[shard].clone();
-        let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
+        let stored = replicas.map(async |number| {
+            let mut flushed = self.flushed[number].clone();
+            let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
+            stored.await.map(drop)
+        });
 
-        match tokio::time::timeout(MAX_WAIT_FOR_SEGMENTS, stored).await {
+        match tokio::time::timeout(MAX_WAIT_FOR_SEGMENTS, try_join_all(stored)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(PublisherError::Stopping),
             Err(_) => Err(PublisherError::SegmentsWaiting),
@@ -314,11 +421,14 @@ impl LotPublisher {
             Some(key) => CoinKey::new(key),
             None => store.load_or_create_coin_key().await?,
         };
-        Ok(if self.whole_lots {
-            LotPolicy::without_remainder(self.k, coin)
-        } else {
-            LotPolicy::new(self.k, coin)
-        })
+        Ok(self.lot_policy(coin))
+    }
+
+    fn lot_policy(&self, coin: CoinKey) -> LotPolicy {
+        match self.whole_lots {
+            true => LotPolicy::without_remainder(self.k, coin),
+            false => LotPolicy::new(self.k, coin),
+        }
     }
 
     fn record_lateness(&self, shard: usize, oldest: Option<u32>) {

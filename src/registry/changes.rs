@@ -31,6 +31,8 @@ pub(super) struct EntriesState {
     /// When everything is read again, after changes that were too many to be read again by each
     /// poll.
     complete_read_at: Option<Instant>,
+    /// How often entries without a row in the store were removed.
+    erasures: u64,
     copy: Arc<Mutex<RegistryCopy>>,
 }
 
@@ -56,6 +58,7 @@ impl EntriesState {
             read_revisions: RegistryRevisions::default(),
             grown_at: None,
             complete_read_at: None,
+            erasures: 0,
             copy: Arc::new(Mutex::new(copy)),
         }
     }
@@ -176,12 +179,6 @@ impl Registry {
             // Rows were removed, as by a restored backup.
             state.revisions = None;
         }
-        if state
-            .complete_read_at
-            .is_some_and(|at| at <= Instant::now())
-        {
-            state.revisions = None;
-        }
         self.refresh_entries(store, &mut state).await?;
         self.repeat_changes(store, &mut state).await
     }
@@ -209,7 +206,8 @@ impl Registry {
 
     /// Removes entries without a row in the store, from the memory and from the copy on disk.
     pub(super) async fn forget_entries(&self, names: &[String]) -> Result<(), Problem> {
-        let state = self.entries.lock().await;
+        let mut state = self.entries.lock().await;
+        state.erasures += 1;
         let removals = names.iter().flat_map(|name| {
             [
                 RegistryChange::RemovedSite {
@@ -256,7 +254,7 @@ impl Registry {
         }
     }
 
-    /// Reads all entries in pages, and makes them those of the directory.
+    /// Reads all entries, and makes them those of the directory.
     async fn read_all_entries(
         &self,
         store: &Store,
@@ -264,8 +262,52 @@ impl Registry {
     ) -> Result<(), StoreError> {
         // Before the pages: what changes meanwhile is read again afterwards.
         let revisions = store.registry_revisions().await?;
-        let mut read = CompleteRead::new(&self.directory);
+        let (entries, is_changed) = self.read_pages(store).await?;
+        if is_changed {
+            self.directory.replace_entries(entries);
+            self.store_copy(state, None).await;
+        }
+        state.set_revisions(revisions);
+        state.complete_read_at = None;
+        self.directory.set_registry_read();
+        Ok(())
+    }
 
+    /// Reads all entries again where that is due. Changes do not wait for the pages, which take
+    /// seconds for a million sites: what changed meanwhile is applied to what was read.
+    pub(super) async fn repeat_complete_read(&self, store: &Store) -> Result<(), StoreError> {
+        let erasures = {
+            let state = self.entries.lock().await;
+            match state.complete_read_at {
+                Some(at) if at <= Instant::now() => state.erasures,
+                _ => return Ok(()),
+            }
+        };
+        let revisions = store.registry_revisions().await?;
+        let (mut entries, is_changed) = self.read_pages(store).await?;
+
+        let mut state = self.entries.lock().await;
+        let changes = store.read_registry_changes(revisions).await?;
+        // It stays due where too much changed, or where an entry without a row might come back.
+        let Some(changes) = changes.filter(|_| state.erasures == erasures) else {
+            return Ok(());
+        };
+        if is_changed {
+            let zones = self.directory.time_zones();
+            for change in &changes {
+                entries.apply_change(change, &zones);
+            }
+            self.directory.replace_entries(entries);
+            self.store_copy(&state, None).await;
+        }
+        state.set_revisions(revisions.after_changes(&changes));
+        state.complete_read_at = None;
+        Ok(())
+    }
+
+    /// All entries of the store, and whether they differ from those of the directory.
+    async fn read_pages(&self, store: &Store) -> Result<(RegistryIndex, bool), StoreError> {
+        let mut read = CompleteRead::new(&self.directory);
         let mut after = String::new();
         loop {
             let page = store.read_registered_sites(&after).await?;
@@ -284,16 +326,7 @@ impl Registry {
             after.clone_from(&rule.alias);
             read = run_blocking(move || read.with_page(&page)).await;
         }
-
-        let (entries, is_changed) = run_blocking(move || read.finish()).await;
-        if is_changed {
-            self.directory.replace_entries(entries);
-            self.store_copy(state, None).await;
-        }
-        state.set_revisions(revisions);
-        state.complete_read_at = None;
-        self.directory.set_registry_read();
-        Ok(())
+        Ok(run_blocking(move || read.finish()).await)
     }
 
     async fn store_copy(&self, state: &EntriesState, changes: Option<Vec<RegistryChange>>) {

@@ -46,12 +46,13 @@ impl Registry {
     /// finishes it.
     pub async fn erase_site(&self, erased: &ErasedSite) -> Result<BTreeMap<String, u64>, Problem> {
         let store = self.require_store()?;
-        let mut shards = self
+        let mut replicas = self
             .shards
-            .all_shards()
+            .all_replicas()
             .ok_or_else(validation::store_unavailable)?;
-        // The first one last: what else is known of the site is there.
-        shards.reverse();
+        // The first shard last: what else is known of the site is there.
+        replicas.reverse();
+        let _no_copies = self.shards.pause_copying().await;
         // Sign-ins that wait may name a token of the site.
         self.write_audit_queue(&store).await;
         let names = self.directory.site_names();
@@ -61,9 +62,17 @@ impl Registry {
             self.lock_shard_names().retain(|(known, _)| *known != site);
         }
         let mut rows = BTreeMap::new();
-        for shard in &shards {
-            let erased = shard.erase_site(erased).await;
-            for (table, count) in erased.map_err(validation::unconfirmed_problem)? {
+        for replicas in replicas.chunk_by(|one, other| one.shard() == other.shard()) {
+            let mut of_shard: BTreeMap<String, u64> = BTreeMap::new();
+            for replica in replicas {
+                let erased = replica.erase_site(erased).await;
+                for (table, count) in erased.map_err(validation::unconfirmed_problem)? {
+                    // Each replica has the same rows, unless an erasure was interrupted.
+                    let most = of_shard.entry(table).or_default();
+                    *most = count.max(*most);
+                }
+            }
+            for (table, count) in of_shard {
                 *rows.entry(table).or_default() += count;
             }
         }

@@ -178,7 +178,28 @@ impl Registry {
     /// Polls for changes, and writes what is queued, for as long as the collector runs.
     pub async fn poll_changes(self: Arc<Self>, every: Duration) {
         // A shard that hangs must not hold up the rest.
-        tokio::join!(self.poll_registry(every), self.poll_shards(every));
+        tokio::join!(
+            self.poll_registry(every),
+            self.poll_complete_reads(every),
+            self.poll_shards(every)
+        );
+    }
+
+    /// Reads the whole registry again where that is due, beside the polls for changes.
+    async fn poll_complete_reads(&self, every: Duration) {
+        let mut tick = tokio::time::interval(every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Some(store) = self.store.load_full()
+                && let Err(error) = self.repeat_complete_read(&store).await
+            {
+                self.record_failure(
+                    &error,
+                    "the registry cannot be read; the last state stays in force",
+                );
+            }
+        }
     }
 
     /// Gives each shard the names of its sites.

@@ -111,6 +111,10 @@ pub(super) fn store_problem(error: StoreError) -> Problem {
 
 /// For errors after a change was begun.
 pub(super) fn unconfirmed_problem(error: StoreError) -> Problem {
+    if matches!(error, StoreError::ReplicaAway) {
+        // Nothing was changed.
+        return store_problem(error);
+    }
     tracing::error!(%error, "a change of the registry was not confirmed");
     Problem::change_unconfirmed()
 }

@@ -162,7 +162,7 @@ fn check_data_files(config: &Config) -> Vec<CheckFailure> {
     }
 
     if config.store.has_tls()
-        && let Some(file) = super::store_ca_file(config)
+        && let Some(file) = super::store_options::store_ca_file(config)
         && let Err(reason) = tls::read_root_certificates(&file)
     {
         let told = if config.store.ca_file.is_empty() {

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +18,10 @@ use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
 use anyhow::Context;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::config::{Config, MemoryBudget};
-use crate::http::{BoundedStream, ConnectionLimiter, WriteTimeouts};
+use crate::http::{BoundedStream, ConnectionLimiter, OpenConnections, WriteTimeouts};
 
 /// Length of the kernel's queue of connections that are not accepted yet.
 const BACKLOG: u32 = 1024;
@@ -69,8 +72,9 @@ impl ConnectionLimits {
     }
 }
 
-/// The default soft limit is for programs that use `select`; it is raised to the hard limit.
-fn raise_open_file_limit() -> u64 {
+/// The default soft limit is for programs that use `select`; it is raised to the hard limit, which is
+/// returned.
+pub(super) fn raise_open_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(
@@ -85,13 +89,22 @@ fn raise_open_file_limit() -> u64 {
     }
 }
 
-/// Opens the port. Requests are accepted from here on.
+/// The open port.
+pub(super) struct OpenPort {
+    pub(super) server: Server,
+    /// A copy of the listening socket, for the process that takes over.
+    pub(super) listener: std::net::TcpListener,
+}
+
+/// Opens the port, or continues to serve that of a predecessor with its open connections. Requests
+/// are accepted from here on.
 pub(super) fn open_port<F, I, S, B>(
     config: &Config,
     room: ConnectionLimits,
-    crowd: &Arc<ConnectionLimiter>,
+    (crowd, open): (&Arc<ConnectionLimiter>, &Arc<OpenConnections>),
+    inherited: Option<(std::net::TcpListener, Vec<std::net::TcpStream>)>,
     app: F,
-) -> anyhow::Result<Server>
+) -> anyhow::Result<OpenPort>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -107,8 +120,15 @@ where
         workers => workers,
     };
     let listen = config.server.listen;
-    let listener =
-        bind_listener(listen).with_context(|| format!("server.listen: {listen} cannot be used"))?;
+    let (listener, streams) = match inherited {
+        Some(inherited) => inherited,
+        None => {
+            let bound = bind_listener(listen);
+            let bound = bound.with_context(|| format!("server.listen: {listen} cannot be used"))?;
+            (bound, Vec::new())
+        }
+    };
+    let copy = listener.try_clone().context("server.listen")?;
     let address = listener.local_addr().unwrap_or(listen);
     let (keep_alive, read) = (
         config.server.keep_alive_secs,
@@ -119,7 +139,7 @@ where
         idle: stalled,
         total: stalled * 6,
     };
-    let crowd = Arc::clone(crowd);
+    let (crowd, open) = (Arc::clone(crowd), Arc::clone(open));
 
     let builder = ServerBuilder::new()
         .workers(workers)
@@ -127,9 +147,13 @@ where
         .shutdown_timeout(DRAIN_SECS.min(config.server.shutdown_secs.div_ceil(2)))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let builder = builder.listen("http", listener, move || {
-        let (stopping, counted, entered) =
-            (stopping.clone(), Arc::clone(&crowd), Arc::clone(&crowd));
+    let make_service = move || {
+        let (stopping, counted, entered, open) = (
+            stopping.clone(),
+            Arc::clone(&crowd),
+            Arc::clone(&crowd),
+            Arc::clone(&open),
+        );
         let http = HttpServiceBuilder::default()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
@@ -144,15 +168,95 @@ where
             let peer = io.peer_addr().ok();
             let place = entered
                 .try_acquire(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
-            let admitted = place.map(|place| (BoundedStream::new(io, patience, Some(place)), peer));
+            let admitted = place.map(|place| {
+                let stream = BoundedStream::new(io, patience, Some(place));
+                (stream.with_handover(open.track(), copy_socket), peer)
+            });
             std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
         };
         fn_service(enter)
             .and_then(http)
             .map_err(move |error| record_dispatch_error(&counted, &error))
-    })?;
+    };
+    if !streams.is_empty() {
+        serve_inherited(streams, workers, make_service.clone())?;
+    }
+    let builder = builder.listen("http", listener, make_service)?;
     tracing::info!(%address, "listening");
-    Ok(builder.run())
+    Ok(OpenPort {
+        server: builder.run(),
+        listener: copy,
+    })
+}
+
+/// Serves the open connections of a predecessor until they end, on threads like those of the
+/// server, which takes only connections that it accepted itself.
+fn serve_inherited<F, S>(
+    streams: Vec<std::net::TcpStream>,
+    threads: usize,
+    make_service: F,
+) -> anyhow::Result<()>
+where
+    F: Fn() -> S + Send + Clone + 'static,
+    S: ServiceFactory<TcpStream, Config = ()>,
+    S::Service: 'static,
+    S::InitError: Debug,
+{
+    let mut shares: Vec<Vec<std::net::TcpStream>> = (0..threads).map(|_| Vec::new()).collect();
+    for (number, stream) in streams.into_iter().enumerate() {
+        shares[number % threads].push(stream);
+    }
+    for share in shares.into_iter().filter(|share| !share.is_empty()) {
+        let make_service = make_service.clone();
+        std::thread::Builder::new()
+            .name("inherited".into())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let runtime = runtime.expect("a runtime needs only file descriptors");
+                LocalSet::new().block_on(&runtime, serve_streams(share, make_service));
+            })?;
+    }
+    Ok(())
+}
+
+/// Serves these connections on this thread.
+async fn serve_streams<F, S>(streams: Vec<std::net::TcpStream>, make_service: F)
+where
+    F: Fn() -> S,
+    S: ServiceFactory<TcpStream, Config = ()>,
+    S::Service: 'static,
+    S::InitError: Debug,
+{
+    let service = match make_service().new_service(()).await {
+        Ok(service) => Rc::new(service),
+        Err(error) => {
+            tracing::error!(
+                ?error,
+                "the open connections of the former process are not served"
+            );
+            return;
+        }
+    };
+    let mut served = JoinSet::new();
+    for stream in streams {
+        // A connection that ended meanwhile has nothing to be served.
+        let ready = stream
+            .set_nonblocking(true)
+            .and(TcpStream::from_std(stream));
+        if let Ok(stream) = ready {
+            let service = Rc::clone(&service);
+            served.spawn_local(async move {
+                let _ = service.call(stream).await;
+            });
+        }
+    }
+    while served.join_next().await.is_some() {}
+}
+
+fn copy_socket(stream: &TcpStream) -> std::io::Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned()
 }
 
 /// Malformed requests are counted, and logged at debug level only, because anyone can send any

@@ -28,7 +28,7 @@ pub(super) async fn run_maintenance(
             _ = tidy.tick() => {
                 site.clock.check_system_clock();
                 rates.evict_expired();
-                site.registry.evict_sign_outs(super::today_utc(&site.clock));
+                site.registry.evict_sign_outs(super::parts::today_utc(&site.clock));
             }
             _ = release.tick() => site.release_clicks(site.clock.now()),
             _ = reload.tick() => {

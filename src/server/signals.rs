@@ -5,6 +5,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The signal that a supervisor sends.
 pub(super) const SIGTERM: &str = "SIGTERM";
 
+/// All signals that do not end the process.
+pub(super) struct Signals {
+    pub(super) stop: StopSignals,
+    pub(super) other: OtherSignals,
+}
+
+impl Signals {
+    /// Installs the handlers: from here on the signals do not kill the process.
+    pub(super) fn install_handlers() -> std::io::Result<Signals> {
+        Ok(Signals {
+            stop: StopSignals::install_handlers()?,
+            other: OtherSignals::install_handlers()?,
+        })
+    }
+}
+
 /// Signals that stop the collector. Those that arrive before it waits for one are kept.
 pub(super) struct StopSignals {
     terminate: Signal,
@@ -12,8 +28,7 @@ pub(super) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Installs the handlers: from here on the signals do not kill the process.
-    pub(super) fn install_handlers() -> std::io::Result<StopSignals> {
+    fn install_handlers() -> std::io::Result<StopSignals> {
         Ok(StopSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -35,7 +50,7 @@ pub(super) struct OtherSignals {
 }
 
 impl OtherSignals {
-    pub(super) fn install_handlers() -> std::io::Result<OtherSignals> {
+    fn install_handlers() -> std::io::Result<OtherSignals> {
         let user = [
             signal(SignalKind::user_defined1())?,
             signal(SignalKind::user_defined2())?,

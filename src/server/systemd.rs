@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::time::interval;
@@ -16,10 +17,16 @@ enum Message {
     Ready,
     Stopping,
     KeepAlive,
+    /// The process that took over is the service's main process from now on. The sender waits until
+    /// systemd was told.
+    MainProcess(i32, Sender<()>),
 }
 
 /// Whether a keep-alive message waits to be sent; a second one would say nothing new.
 static KEEP_ALIVE_WAITS: AtomicBool = AtomicBool::new(false);
+
+/// Time for systemd to take a message that the sender waits for.
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `None` without systemd.
 static SENDER: LazyLock<Option<Sender<Message>>> = LazyLock::new(|| {
@@ -44,6 +51,14 @@ pub(super) fn send_stopping() {
     send_message(Message::Stopping);
 }
 
+/// Tells systemd that another process is the main one, and waits for a moment until it was told: the
+/// messages of that process count only afterwards.
+pub(super) fn send_main_process(process: i32) {
+    let (sender, told) = channel();
+    send_message(Message::MainProcess(process, sender));
+    let _ = told.recv_timeout(NOTIFY_TIMEOUT);
+}
+
 /// Sends the keep-alive message twice in each `WatchdogSec`, while the process is alive.
 pub(super) async fn run_watchdog(health: Arc<HealthMonitor>) {
     let Some(patience) = sd_notify::watchdog_enabled() else {
@@ -66,16 +81,24 @@ fn send_message(message: Message) {
 
 fn forward_messages(messages: Receiver<Message>) {
     for message in messages {
-        let states: &[NotifyState<'_>] = match message {
+        let main_process;
+        let states: &[NotifyState<'_>] = match &message {
             Message::Ready => &[NotifyState::Ready, NotifyState::Status("accepting hits")],
             Message::Stopping => &[NotifyState::Stopping, NotifyState::Status("stopping")],
             Message::KeepAlive => {
                 KEEP_ALIVE_WAITS.store(false, Ordering::Release);
                 &[NotifyState::Watchdog]
             }
+            Message::MainProcess(process, _) => {
+                main_process = [NotifyState::MainPid(process.unsigned_abs())];
+                &main_process
+            }
         };
         if let Err(error) = sd_notify::notify(states) {
             tracing::warn!(%error, "systemd could not be notified");
+        }
+        if let Message::MainProcess(_, told) = message {
+            let _ = told.send(());
         }
     }
 }

@@ -10,5 +10,5 @@ mod site_resolver;
 
 pub use registry_index::{MadeEntries, RegisteredSite, RegistryIndex};
 pub use site_directory::SiteDirectory;
-pub use site_names::SiteNames;
+pub use site_names::{SiteNames, VisitedSite};
 pub use site_resolver::SiteResolver;

@@ -6,9 +6,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::client::MAX_SQL_BYTES;
+use super::client::{MAX_SQL_BYTES, StoreClient};
 use super::error::{StoreError, error_during};
-use super::registry::next_revision_expression;
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink, TokenScope};
 use crate::calendar::Millis;
 
@@ -158,7 +157,7 @@ impl Store {
         digest: &SecretDigest,
         token: &ApiToken,
     ) -> Result<(), StoreError> {
-        let next = next_revision_expression("tokens");
+        let next = self.next_revision("tokens", STEP).await?;
         let sql = format!(
             "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, \
              revision) \
@@ -167,18 +166,14 @@ impl Store {
 
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
 
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(&token.id)
-            .bind(digest.to_hex())
-            .bind(&token.name)
-            .bind(scopes);
-        let query = query
-            .bind(token.site.as_deref().unwrap_or(""))
-            .bind(format_optional_day(token.expires));
-        let query = query.bind(token.created.to_string()).bind(token.revoked);
-        query.execute().await.map_err(error_during(STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(&token.id).bind(digest.to_hex());
+            let query = query.bind(&token.name).bind(&scopes);
+            let query = query.bind(token.site.as_deref().unwrap_or(""));
+            let query = query.bind(format_optional_day(token.expires));
+            query.bind(token.created.to_string()).bind(token.revoked)
+        };
+        self.execute_on_all(build, STEP).await
     }
 
     /// Adds a share link with `answer`, the response that it returns from now on.
@@ -192,32 +187,26 @@ impl Store {
         share: &ShareLink,
         answer: &str,
     ) -> Result<(), StoreError> {
-        let next = next_revision_expression("shares");
+        let next = self.next_revision("shares", STEP).await?;
         let sql = format!(
             "INSERT INTO shares (id, digest, name, site, first_day, last_day, expires, password, \
              created, revoked, answer, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(&share.id)
-            .bind(digest.to_hex())
-            .bind(&share.name)
-            .bind(&share.site);
-        let query = query
-            .bind(share.from.to_string())
-            .bind(share.to.to_string())
-            .bind(format_optional_day(share.expires));
-        let query = query
-            .bind(share.password.as_deref().unwrap_or(""))
-            .bind(share.created.to_string());
-        let query = query
-            .bind(share.revoked)
-            .bind(answer)
-            .with_setting("max_query_size", MAX_SQL_BYTES);
-        query.execute().await.map_err(error_during(STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(&share.id).bind(digest.to_hex());
+            let query = query.bind(&share.name).bind(&share.site);
+            let query = query.bind(share.from.to_string());
+            let query = query.bind(share.to.to_string());
+            let query = query.bind(format_optional_day(share.expires));
+            let query = query.bind(share.password.as_deref().unwrap_or(""));
+            let query = query.bind(share.created.to_string()).bind(share.revoked);
+            query
+                .bind(answer)
+                .with_setting("max_query_size", MAX_SQL_BYTES)
+        };
+        self.execute_on_all(build, STEP).await
     }
 
     /// The response that was stored first for a link; `None` for a link from before responses were
@@ -243,20 +232,18 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the insert.
     pub async fn store_share_response(&self, id: &str, answer: &str) -> Result<(), StoreError> {
-        let next = next_revision_expression("shares");
+        let next = self.next_revision("shares", STEP).await?;
         let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
         let sql = format!(
             "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) \
              FROM {latest} AS latest \
              WHERE latest.answer = ''"
         );
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(answer)
-            .bind(id)
-            .with_setting("max_query_size", MAX_SQL_BYTES);
-        query.execute().await.map_err(error_during(STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(answer).bind(id);
+            query.with_setting("max_query_size", MAX_SQL_BYTES)
+        };
+        self.execute_on_all(build, STEP).await
     }
 
     /// Revokes a token or link, by a row with a higher revision. `table` is `tokens` or `shares`.
@@ -266,18 +253,14 @@ impl Store {
     ///
     /// As for [`Store::insert_token`].
     pub async fn revoke_credential(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
-        let next = next_revision_expression(table);
+        let next = self.next_revision(table, STEP).await?;
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
         let sql = format!(
             "INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) \
              FROM {latest}"
         );
-        self.short_client
-            .query(&sql)
-            .bind(id)
-            .execute()
-            .await
-            .map_err(error_during(STEP))
+        let build = |client: &StoreClient| client.query(&sql).bind(id);
+        self.execute_on_all(build, STEP).await
     }
 
     /// Adds entries to the audit log. Inserting an entry again is harmless: readers see each id
@@ -288,6 +271,17 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. Some entries may be
     /// stored.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let own = self.insert_audit_here(entries).await;
+        own.inspect_err(|_| self.replica().note_difference())?;
+        for sibling in self.note_present_siblings() {
+            if sibling.insert_audit_here(entries).await.is_err() {
+                self.replica().note_difference();
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_audit_here(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let permit = self.short_client.permit_write().await;
         let _permit = permit.map_err(error_during(STEP))?;
         let mut insert = self

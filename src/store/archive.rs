@@ -216,7 +216,7 @@ impl TableArchive {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn find_filled_table(&self) -> Result<Option<String>, StoreError> {
-        find_filled_table(&self.client, &self.database).await
+        find_filled_table(&self.client, &self.database, &[]).await
     }
 
     /// The sums of the tables of a group in a database.
@@ -444,14 +444,15 @@ impl TableArchive {
     }
 }
 
-/// A table of the database that holds rows, if any does.
+/// A table of the database that holds rows, if any does beside those in `own`.
 pub(super) async fn find_filled_table(
     client: &StoreClient,
     database: &str,
+    own: &[&str],
 ) -> Result<Option<String>, StoreError> {
     let sql = "SELECT table FROM system.parts WHERE database = ? AND active AND rows > 0 AND NOT \
                has(?, table) ORDER BY table LIMIT 1";
-    let empty = [&PREFILLED_TABLES[..], &TRANSFER_TABLES[..]].concat();
+    let empty = [&PREFILLED_TABLES[..], &TRANSFER_TABLES[..], own].concat();
     let query = client.with_database("default").query(sql);
     let query = query.bind(database).bind(empty);
     query

@@ -5,8 +5,8 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
+use super::client::StoreClient;
 use super::error::{StoreError, error_during};
-use super::registry::next_revision_expression;
 use crate::calendar::Day;
 use crate::hex;
 
@@ -174,19 +174,15 @@ impl Store {
             .map(|(digest, _)| hex::encode_lower(digest))
             .collect();
         let days: Vec<u16> = digests.iter().map(|(_, day)| day.as_number()).collect();
-        let (name, next) = (table.name(), next_revision_expression(table.name()));
+        let next = self.next_revision(table.name(), table.step()).await?;
+        let name = table.name();
         let sql = format!(
             "INSERT INTO {name} (digest, day, revision) \
              SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} \
              FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
         );
-        self.short_client
-            .query(&sql)
-            .bind(texts)
-            .bind(days)
-            .execute()
-            .await
-            .map_err(error_during(table.step()))
+        let build = |client: &StoreClient| client.query(&sql).bind(&texts).bind(&days);
+        self.execute_on_present(build, table.step()).await
     }
 
     /// Deletes the digests of cookies that no browser can have any more, or that are no longer

@@ -115,8 +115,9 @@ pub enum StoreError {
     },
     /// The tables are being filled from another database.
     #[error(
-        "the tables of this store are not complete: a move from {place} is not finished; run \
-         `footfall migrate` there again"
+        "the tables of this store are not complete: a move from {place} is not finished; run the \
+         same command again: `footfall migrate` there, or `footfall store rebuild-replica` with \
+         the URL of this replica"
     )]
     TransferUnfinished {
         /// Where they come from.
@@ -145,6 +146,46 @@ pub enum StoreError {
          store.database that is new"
     )]
     ShardNotEmpty {
+        /// Where the database is.
+        place: String,
+    },
+    /// A change that all replicas must have was refused, because one of them does not respond.
+    #[error(
+        "a replica of the shard does not respond, and a change is written to all of them or to none: start it again, or \
+         take its URL out of store.shards if it is lost"
+    )]
+    ReplicaAway,
+    /// A new database is listed beside replicas with rows.
+    #[error(
+        "{place} is empty, and another replica of its shard is not: fill it with `footfall store rebuild-replica URL`"
+    )]
+    ReplicaEmpty {
+        /// Where the database is.
+        place: String,
+    },
+    /// The replica lacks counts that are no longer in the journal.
+    #[error(
+        "{place} lacks counts that the journal does not hold any more: it was restored from a backup, or it was not in \
+         store.shards for a while; drop its database, and fill it with `footfall store rebuild-replica URL`"
+    )]
+    ReplicaIncomplete {
+        /// Where the database is.
+        place: String,
+    },
+    /// A new database cannot be used before its siblings were looked at.
+    #[error(
+        "{place} is new, and whether the other replicas of its shard are new too is not known until all respond"
+    )]
+    ReplicasUnknown {
+        /// Where the database is.
+        place: String,
+    },
+    /// Databases with different rows are listed as replicas.
+    #[error(
+        "{place} and another URL of its shard hold counts of their own, and are no replicas of each other: check \
+         store.shards"
+    )]
+    OtherReplicaSet {
         /// Where the database is.
         place: String,
     },
@@ -181,6 +222,10 @@ impl StoreError {
             | StoreError::TablesMissing { .. }
             | StoreError::Held
             | StoreError::Moved { .. }
+            | StoreError::ReplicaAway
+            | StoreError::ReplicaEmpty { .. }
+            | StoreError::ReplicaIncomplete { .. }
+            | StoreError::ReplicasUnknown { .. }
             | StoreError::TransferUnfinished { .. } => true,
             StoreError::Rejected { code, .. } => !FINAL_CODES.contains(code),
             StoreError::Engine(_)
@@ -188,6 +233,7 @@ impl StoreError {
             | StoreError::InvalidOption { .. }
             | StoreError::OtherShard { .. }
             | StoreError::ShardNotEmpty { .. }
+            | StoreError::OtherReplicaSet { .. }
             | StoreError::NothingToMove { .. }
             | StoreError::UnexpectedResponse { .. } => false,
         }
@@ -221,6 +267,11 @@ impl StoreError {
     /// Whether a table is not there.
     pub fn is_table_missing(&self) -> bool {
         self.error_code() == Some(UNKNOWN_TABLE)
+    }
+
+    /// Whether the database is not there.
+    pub fn is_database_missing(&self) -> bool {
+        self.error_code() == Some(UNKNOWN_DATABASE)
     }
 
     /// ClickHouse's error code, if it gave one.

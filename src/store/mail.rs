@@ -5,6 +5,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
+use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use super::marker::exclude_marker_texts;
 use crate::access::SecretDigest;
@@ -113,13 +114,11 @@ impl Store {
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT arrayJoin(?), ?, toDate(?), toDate(0), false, {SENT}"
         );
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(digests)
-            .bind(template)
-            .bind(expires.as_number());
-        query.execute().await.map_err(error_during(MESSAGES_STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(&digests).bind(template);
+            query.bind(expires.as_number())
+        };
+        self.execute_on_all(build, MESSAGES_STEP).await
     }
 
     /// The state of one message; `None` if it is unknown.
@@ -167,14 +166,11 @@ impl Store {
              WHERE state = {SENT} AND expires >= toDate(?) AND has(?, toString(template))",
             latest_state_query("digest IN ?")
         );
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(on.as_number())
-            .bind(digests)
-            .bind(on.as_number())
-            .bind(templates);
-        query.execute().await.map_err(error_during(MESSAGES_STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(on.as_number()).bind(&digests);
+            query.bind(on.as_number()).bind(templates)
+        };
+        self.execute_on_present(build, MESSAGES_STEP).await
     }
 
     /// Deletes the messages whose last day is over, by the collector's clock.
@@ -213,19 +209,11 @@ impl Store {
              SELECT digest, template, expires, toDate(0), true, {REVOKED} FROM ({})",
             latest_state_query("digest = ?")
         );
-        self.short_client
-            .query(&sql)
-            .bind(&digest)
-            .execute()
-            .await
-            .map_err(error_during(MESSAGES_STEP))?;
+        self.execute_on_all(|client| client.query(&sql).bind(&digest), MESSAGES_STEP)
+            .await?;
         let sql = format!("ALTER TABLE messages DELETE WHERE digest = ? AND revision < {REVOKED}");
-        self.short_client
-            .query(&sql)
-            .bind(&digest)
-            .execute()
+        self.execute_on_all(|client| client.query(&sql).bind(&digest), MESSAGES_STEP)
             .await
-            .map_err(error_during(MESSAGES_STEP))
     }
 }
 

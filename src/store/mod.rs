@@ -22,8 +22,12 @@ mod partition;
 mod platform;
 mod publication;
 mod published;
+pub mod rebuild;
 mod registry;
 mod repair;
+mod replica_set;
+mod replica_writes;
+mod replicas;
 mod retention;
 pub mod schema;
 mod shard;
@@ -53,6 +57,7 @@ pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
 pub use registry::RegistryRevisions;
+pub use replicas::{ReplicaHandle, ReplicaProgress, ShardReplicas};
 pub use retention::{ExpiredRows, HeldSince, RetentionOutcome};
 pub use schema::NEWEST_SCHEMA;
 pub use shard::ShardPlace;
@@ -110,6 +115,8 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
     /// Which of how many shards the database is.
     pub shard: ShardPlace,
+    /// The URLs of all replicas of the shard, with this one's; empty where `store.replication` is.
+    pub replica_urls: Vec<String>,
     /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
     /// The folder of backups: the embedded engine may read and write there. `None` for no backups.
@@ -149,7 +156,10 @@ pub struct Store {
     engine: Option<Engine>,
     cluster: Option<String>,
     shard: ShardPlace,
+    replica: ReplicaHandle,
     database: String,
+    /// The database and where it is, for people.
+    place: String,
     clamped: AtomicU64,
     /// Held for reading by what changes the tables of counts; for writing by a backup.
     write_gate: Arc<tokio::sync::RwLock<()>>,
@@ -167,6 +177,19 @@ impl Store {
     /// one; or a migration fails. Completed migrations stay, and the next call continues with the
     /// rest.
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
+        Store::connect_replica(options, &ReplicaHandle::alone()).await
+    }
+
+    /// The same for a replica of a shard.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::connect`]; or the database is not a replica of its siblings, or is new and
+    /// they are not.
+    pub async fn connect_replica(
+        options: &StoreOptions,
+        replica: &ReplicaHandle,
+    ) -> Result<Store, StoreError> {
         check_options(options)?;
         let (client, engine) = open_client(options).await?;
 
@@ -181,6 +204,7 @@ impl Store {
         shard
             .check_database(&calls, &options.database, &place)
             .await?;
+        replica.join_set(&calls, options).await?;
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::apply_migrations(
@@ -202,11 +226,18 @@ impl Store {
             engine,
             cluster,
             shard,
+            replica: replica.clone(),
             database,
+            place,
             clamped: AtomicU64::new(0),
             write_gate: Arc::default(),
             erasure_lock: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Which replica it is.
+    pub fn replica(&self) -> &ReplicaHandle {
+        &self.replica
     }
 
     /// Which shard it is.
@@ -575,7 +606,7 @@ fn check_whole(options: &StoreOptions) -> Result<(), StoreError> {
             "cluster",
             "is not copied: use BACKUP ... ON CLUSTER of ClickHouse",
         )
-    } else if options.shard.is_part() {
+    } else if options.shard.is_part() || !options.replica_urls.is_empty() {
         (
             "shards",
             "are not copied by this command: use BACKUP of ClickHouse on each shard, see \

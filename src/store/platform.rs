@@ -303,6 +303,17 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. The names may be
     /// stored.
     pub async fn insert_known_names(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
+        let own = self.insert_names_here(names).await;
+        own.inspect_err(|_| self.replica().note_difference())?;
+        for sibling in self.note_present_siblings() {
+            if sibling.insert_names_here(names).await.is_err() {
+                self.replica().note_difference();
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_names_here(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
         let permit = self.short_client.permit_write().await;
         let _permit = permit.map_err(error_during(STEP))?;
         let mut insert = self

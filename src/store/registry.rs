@@ -11,6 +11,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
+use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use crate::config::{AliasRule, RegistryChange, SiteRule};
 
@@ -29,12 +30,12 @@ pub(super) fn next_revision_expression(table: &str) -> String {
     )
 }
 
-/// [`next_revision_expression`] of a table with an index by revision, with two parameters, each a
-/// revision that the table has: rows up to it are not read.
-fn indexed_revision_expression(table: &str) -> String {
+/// [`next_revision_expression`] of a table with an index by revision. `known` is a revision that the
+/// table has: rows up to it are not read.
+fn indexed_revision_expression(table: &str, known: u64) -> String {
     format!(
-        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), toUInt64(?) + 1, \
-         assumeNotNull((SELECT max(revision) FROM {table} WHERE revision > ?)) + 1)"
+        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), toUInt64({known}) + 1, \
+         assumeNotNull((SELECT max(revision) FROM {table} WHERE revision > {known})) + 1)"
     )
 }
 
@@ -250,28 +251,20 @@ impl Store {
         removed: bool,
         known: RegistryRevisions,
     ) -> Result<(), StoreError> {
-        let next = indexed_revision_expression("sites");
+        let next = indexed_revision_expression("sites", known.sites);
+        let next = self.fix_revision(next, STEP).await?;
         let sql = format!(
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, \
              revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self
-            .short_client
-            .query(&sql)
-            .bind(&rule.id)
-            .bind(&rule.hosts)
-            .bind(&rule.zone);
-        query
-            .bind(&rule.embed)
-            .bind(rule.max_amount.unwrap_or(0))
-            .bind(rule.keep_days.unwrap_or(0))
-            .bind(removed)
-            .bind(known.sites)
-            .bind(known.sites)
-            .execute()
-            .await
-            .map_err(error_during(STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(&rule.id).bind(&rule.hosts);
+            let query = query.bind(&rule.zone).bind(&rule.embed);
+            let query = query.bind(rule.max_amount.unwrap_or(0));
+            query.bind(rule.keep_days.unwrap_or(0)).bind(removed)
+        };
+        self.execute_on_all(build, STEP).await
     }
 
     /// Registers another name of a site, changes the entry with that name, or removes it. `known`
@@ -286,18 +279,14 @@ impl Store {
         removed: bool,
         known: RegistryRevisions,
     ) -> Result<(), StoreError> {
-        let next = indexed_revision_expression("aliases");
+        let next = indexed_revision_expression("aliases", known.aliases);
+        let next = self.fix_revision(next, STEP).await?;
         let sql =
             format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
-        self.short_client
-            .query(&sql)
-            .bind(&rule.alias)
-            .bind(&rule.site)
-            .bind(removed)
-            .bind(known.aliases)
-            .bind(known.aliases)
-            .execute()
-            .await
-            .map_err(error_during(STEP))
+        let build = |client: &StoreClient| {
+            let query = client.query(&sql).bind(&rule.alias);
+            query.bind(&rule.site).bind(removed)
+        };
+        self.execute_on_all(build, STEP).await
     }
 }

@@ -15,7 +15,7 @@ use crate::random::random_u64;
 
 /// The number of inserts for which ClickHouse remembers a token. Only publication sends tokens, as
 /// a lock between collectors.
-const DEDUPLICATION_WINDOW: u32 = 100_000;
+pub(super) const DEDUPLICATION_WINDOW: u32 = 100_000;
 
 struct Migration {
     number: u32,
@@ -237,7 +237,7 @@ const REPLICA_PATH: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{r
 const FULL_REPLICA_PATH: &str = "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'";
 
 /// Settings with which acknowledged inserts survive a power cut, not only a crash.
-const SYNCED_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+pub(super) const SYNCED_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// Settings that sync merged parts, and remove their source parts within a minute, because source
 /// parts show which counts were inserted together.

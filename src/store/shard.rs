@@ -15,7 +15,7 @@ use crate::aggregate::{AttributeSums, DailyKey, HourlyKey, SegmentSums};
 use crate::event::{CounterValues, Dimension, SiteId, Subject};
 
 /// The table of the database's place. Stores without shards do not have it.
-const PLACES_TABLE: &str = "shard_places";
+pub(super) const PLACES_TABLE: &str = "shard_places";
 
 const CREATE_PLACES: &str = "CREATE TABLE IF NOT EXISTS shard_places (number UInt32, shards \
                              UInt32, at DateTime('UTC') DEFAULT now('UTC')) ENGINE = MergeTree \

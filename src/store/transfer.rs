@@ -14,7 +14,12 @@ use super::archive::{TableRow, TableSum, list_tables, table_sum_columns};
 use super::client::{StoreClient, StoreQuery};
 use super::engine::Engine;
 use super::error::{StoreError, error_during};
+use super::replica_set::{
+    PROGRESS_TABLE, ReplicaRecord, SETS_TABLE, create_replica_tables, record_set,
+};
+use super::replicas::ReplicaProgress;
 use super::schema::{self, quote_name};
+use super::shard::PLACES_TABLE;
 use super::transfer_state::{COPIED_TABLE, TRANSFERS_TABLE, TransferState, read_database_id};
 use super::{AUDIT_RETENTION_DAYS, StoreOptions, check_options, check_whole, open_client};
 use crate::random::random_u64;
@@ -29,7 +34,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_POLLS: u32 = 600;
 
 /// Each database has its own; they are not copied.
-const OWN_TABLES: [&str; 3] = ["migrations", TRANSFERS_TABLE, COPIED_TABLE];
+const OWN_TABLES: [&str; 6] = [
+    "migrations",
+    TRANSFERS_TABLE,
+    COPIED_TABLE,
+    SETS_TABLE,
+    PROGRESS_TABLE,
+    PLACES_TABLE,
+];
 
 const COPY_STEP: &str = "copying a partition";
 
@@ -119,12 +131,31 @@ impl TransferEnd {
         Ok(end)
     }
 
+    /// Opens a replica of a shard, to copy from or to. Nothing is created in it.
+    ///
+    /// # Errors
+    ///
+    /// An option is invalid, or the store cannot be reached.
+    pub async fn open_replica(options: &StoreOptions) -> Result<TransferEnd, StoreError> {
+        let mut end = TransferEnd::open_any(options, None).await?;
+        let id = read_database_id(&end.client, &end.database).await?;
+        end.id = id.unwrap_or_default();
+        Ok(end)
+    }
+
     async fn open(
         options: &StoreOptions,
         login: Option<&EngineLogin>,
     ) -> Result<TransferEnd, StoreError> {
-        check_options(options)?;
         check_whole(options)?;
+        TransferEnd::open_any(options, login).await
+    }
+
+    async fn open_any(
+        options: &StoreOptions,
+        login: Option<&EngineLogin>,
+    ) -> Result<TransferEnd, StoreError> {
+        check_options(options)?;
 
         let (client, engine) = match login {
             Some(login) => {
@@ -215,7 +246,79 @@ impl TransferEnd {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn find_filled_table(&self) -> Result<Option<String>, StoreError> {
-        super::archive::find_filled_table(&self.client, &self.database).await
+        super::archive::find_filled_table(&self.client, &self.database, &[]).await
+    }
+
+    /// What the database is as a replica.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    pub(super) async fn read_replica_record(&self) -> Result<ReplicaRecord, StoreError> {
+        ReplicaRecord::read(&self.client, &self.database).await
+    }
+
+    /// How far the database is as a replica.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub(super) async fn read_progress(&self) -> Result<ReplicaProgress, StoreError> {
+        super::replicas::read_progress(&self.client).await
+    }
+
+    /// What tells whether something was published meanwhile: the units that were begun, those that
+    /// are finished, and the last one's number.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub(super) async fn count_units(&self) -> Result<(u64, u64, u64), StoreError> {
+        let sql = "SELECT uniqExact((zone, at, lot)), uniqExactIf((zone, at, lot), done = 1), \
+                   max(lot) FROM publications";
+        let query = self.client.query(sql);
+        query
+            .fetch_one()
+            .await
+            .map_err(error_during("reading what was published"))
+    }
+
+    /// Creates the tables of a target that becomes a replica, as [`TransferEnd::prepare_target`], and
+    /// those that only replicas and shards have.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement.
+    pub(super) async fn prepare_replica(
+        &mut self,
+        options: &StoreOptions,
+        receiving: &TransferState,
+    ) -> Result<(), StoreError> {
+        self.prepare_target(options, receiving).await?;
+        create_replica_tables(&self.client).await?;
+        let place = options.place();
+        options
+            .shard
+            .record_database(&self.client, &self.database, &place)
+            .await
+    }
+
+    /// Makes the database a replica: of a set, with the segments of this progress.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement.
+    pub(super) async fn become_replica(
+        &self,
+        set: &str,
+        urls: &[String],
+        progress: &ReplicaProgress,
+    ) -> Result<(), StoreError> {
+        record_set(&self.client, set, urls).await?;
+        for (collector, place) in progress.segments() {
+            super::replicas::insert_progress(&self.client, collector, place).await?;
+        }
+        Ok(())
     }
 
     /// Creates the tables of a target, and forgets what was copied to it for an earlier move.

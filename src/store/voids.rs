@@ -12,6 +12,7 @@ use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
 use crate::calendar::{Day, DayRange};
 use crate::event::{CurrencyCode, SiteId};
+use crate::hex;
 
 const STEP: &str = "the voids";
 
@@ -109,6 +110,7 @@ impl Store {
              AND upper(code) = ? ORDER BY day, code)",
             next_revision_expression("money_voids")
         );
+        let siblings = self.require_siblings()?;
 
         let (first, last) = (void.days.first(), void.days.last());
         let (site, range) = (site.as_u128(), [first, last].map(Day::as_number));
@@ -136,6 +138,18 @@ impl Store {
             .execute()
             .await
             .map_err(error_during(STEP))
+            .inspect_err(|_| self.replica().note_difference())?;
+        // What is booked is read from one replica only: the others may have received more.
+        let rows = format!(
+            "* FROM money_voids WHERE site = toUInt128('{site}') AND id = unhex('{}')",
+            hex::encode_lower(void.id.as_bytes())
+        );
+        for sibling in siblings {
+            self.copy_rows(&sibling, "money_voids", &rows)
+                .await
+                .inspect_err(|_| self.replica().note_difference())?;
+        }
+        Ok(())
     }
 
     /// All voids of a site, newest first.

@@ -1,6 +1,8 @@
 //! Counts the visitors of a site who did something in the last five minutes: one counter per minute
 //! of a visitor's last hit, without any reference to visitors.
 
+use crate::state_codec::{StateError, StateReader, StateWriter};
+
 /// Number of minutes that count as live, including the current one.
 const LIVE_MINUTES: u32 = 5;
 const RING_MINUTES: usize = 8;
@@ -21,17 +23,7 @@ pub(super) struct LiveVisitors(Vec<Box<[MinuteRing; SITES_PER_CHUNK]>>);
 impl LiveVisitors {
     /// Records a hit of a visitor. `before` is the minute of their last hit, if they had one today.
     pub(super) fn record_hit(&mut self, site: u32, before: Option<u32>, minute: u32) {
-        let place = site as usize;
-        let chunk = place / SITES_PER_CHUNK;
-        if self.0.len() <= chunk {
-            const EMPTY: MinuteRing = MinuteRing {
-                minutes: [0; RING_MINUTES],
-                newest: 0,
-            };
-            self.0
-                .resize_with(chunk + 1, || Box::new([EMPTY; SITES_PER_CHUNK]));
-        }
-        let ring = &mut self.0[chunk][place % SITES_PER_CHUNK];
+        let ring = self.ring_mut(site as usize);
         ring.advance_to(minute);
         if let Some(before) = before
             && ring.newest - before.min(ring.newest) < RING_MINUTES as u32
@@ -41,6 +33,51 @@ impl LiveVisitors {
         }
         // A late hit counts as of now.
         ring.minutes[ring.newest as usize % RING_MINUTES] += 1;
+    }
+
+    /// Writes the sites that had a visitor.
+    pub(super) fn write_state(&self, out: &mut StateWriter<'_>) {
+        let rings = || self.0.iter().flat_map(|chunk| chunk.iter()).zip(0_u32..);
+        let used = || rings().filter(|(ring, _)| ring.newest > 0);
+        out.put_count(used().count());
+        for (ring, site) in used() {
+            out.put_u32(site);
+            out.put_u32(ring.newest);
+            ring.minutes.iter().for_each(|count| out.put_u32(*count));
+        }
+    }
+
+    /// Reads the counters of a day with this number of sites.
+    pub(super) fn read_state(
+        input: &mut StateReader<'_>,
+        sites: usize,
+    ) -> Result<LiveVisitors, StateError> {
+        let mut live = LiveVisitors::default();
+        for _ in 0..input.read_count(8 + 4 * RING_MINUTES)? {
+            let site = input.read_u32()? as usize;
+            if site >= sites {
+                return Err(StateError::Invalid("live visitors of an unknown site"));
+            }
+            let ring = live.ring_mut(site);
+            ring.newest = input.read_u32()?;
+            for count in &mut ring.minutes {
+                *count = input.read_u32()?;
+            }
+        }
+        Ok(live)
+    }
+
+    fn ring_mut(&mut self, place: usize) -> &mut MinuteRing {
+        let chunk = place / SITES_PER_CHUNK;
+        if self.0.len() <= chunk {
+            const EMPTY: MinuteRing = MinuteRing {
+                minutes: [0; RING_MINUTES],
+                newest: 0,
+            };
+            self.0
+                .resize_with(chunk + 1, || Box::new([EMPTY; SITES_PER_CHUNK]));
+        }
+        &mut self.0[chunk][place % SITES_PER_CHUNK]
     }
 
     #[cfg(test)]

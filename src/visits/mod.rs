@@ -10,8 +10,8 @@ mod visit_table;
 pub use networks::FirstOfNetwork;
 pub use opener_set::{OpenerSet, OpenerStatus};
 pub use visit_table::{
-    ClosedVisit, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable, VisitUpdate,
-    VisitValues,
+    ClosedVisit, KnownNumbers, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable,
+    VisitUpdate, VisitValues,
 };
 
 // They contain values that distinguish visitors.

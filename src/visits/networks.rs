@@ -6,6 +6,7 @@
 use hashbrown::HashTable;
 
 use crate::pseudonym::{MembershipHash, Visitor};
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 /// Whether a new visitor is the first of its /24 or /48 that day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +37,18 @@ impl NetworkSet {
         }
     }
 
+    pub(super) fn write_state(&self, out: &mut StateWriter<'_>) {
+        write_marks(&self.of_sites, out);
+        write_marks(&self.of_platform, out);
+    }
+
+    pub(super) fn read_state(input: &mut StateReader<'_>) -> Result<NetworkSet, StateError> {
+        Ok(NetworkSet {
+            of_sites: read_marks(input)?,
+            of_platform: read_marks(input)?,
+        })
+    }
+
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.of_sites.allocation_size() + self.of_platform.allocation_size()
@@ -50,6 +63,20 @@ fn insert_mark(known: &mut HashTable<MembershipHash>, mark: MembershipHash) -> b
         known.insert_unique(mark.table_hash(), mark, |other| other.table_hash());
     }
     new
+}
+
+fn write_marks(known: &HashTable<MembershipHash>, out: &mut StateWriter<'_>) {
+    out.put_count(known.len());
+    known.iter().for_each(|mark| mark.write_state(out));
+}
+
+fn read_marks(input: &mut StateReader<'_>) -> Result<HashTable<MembershipHash>, StateError> {
+    let count = input.read_count(6)?;
+    let mut known = HashTable::with_capacity(count);
+    for _ in 0..count {
+        insert_mark(&mut known, MembershipHash::read_state(input)?);
+    }
+    Ok(known)
 }
 
 /// The number of visitors of each grant on a site today. Most grants have one: of those only the
@@ -95,6 +122,33 @@ impl GrantCounters {
             }
             None => false,
         }
+    }
+
+    pub(super) fn write_state(&self, out: &mut StateWriter<'_>) {
+        write_marks(&self.seen, out);
+        out.put_count(self.several.len());
+        for (grant, visitors) in &self.several {
+            grant.write_state(out);
+            out.put_u32(*visitors);
+        }
+    }
+
+    /// Reads the counters; `most` is the limit from now on.
+    pub(super) fn read_state(
+        input: &mut StateReader<'_>,
+        most: u32,
+    ) -> Result<GrantCounters, StateError> {
+        let mut grants = GrantCounters::new(most);
+        grants.seen = read_marks(input)?;
+        for _ in 0..input.read_count(10)? {
+            let counted = (MembershipHash::read_state(input)?, input.read_u32()?);
+            grants
+                .several
+                .insert_unique(counted.0.table_hash(), counted, |(known, _)| {
+                    known.table_hash()
+                });
+        }
+        Ok(grants)
     }
 
     fn visitor_count(&self, grant: MembershipHash) -> u32 {

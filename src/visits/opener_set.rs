@@ -3,11 +3,12 @@
 use hashbrown::HashTable;
 
 use crate::budget::BudgetShare;
-use crate::pseudonym::VisitorKey;
+use crate::pseudonym::{StoredVisitorKey, VisitorKey};
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 /// Today's openers, in bounded memory.
 pub struct OpenerSet {
-    known: HashTable<VisitorKey>,
+    known: HashTable<StoredVisitorKey>,
     /// Of the same budget as visitors, which take more memory.
     budget: BudgetShare,
 }
@@ -32,23 +33,46 @@ impl OpenerSet {
         }
     }
 
+    /// Writes the openers for the process that takes over.
+    pub fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_count(self.known.len());
+        self.known.iter().for_each(|opener| opener.write_state(out));
+    }
+
+    /// Reads the openers of the process before.
+    ///
+    /// # Errors
+    ///
+    /// The state ends too early.
+    pub fn read_state(
+        input: &mut StateReader<'_>,
+        room: BudgetShare,
+    ) -> Result<OpenerSet, StateError> {
+        let mut openers = OpenerSet::new(room);
+        let count = input.read_count(9)?;
+        openers.budget.reserve_existing(count);
+        for _ in 0..count {
+            let opener = StoredVisitorKey::read_state(input)?;
+            let hash = opener.table_hash();
+            openers
+                .known
+                .insert_unique(hash, opener, StoredVisitorKey::table_hash);
+        }
+        Ok(openers)
+    }
+
     /// Records an opener.
     pub fn record_opener(&mut self, opener: &VisitorKey) -> OpenerStatus {
-        if self
-            .known
-            .find(opener.table_hash(), |known| known == opener)
-            .is_some()
-        {
+        let opener = opener.to_stored();
+        let hash = opener.table_hash();
+        if self.known.find(hash, |known| *known == opener).is_some() {
             return OpenerStatus::Repeated;
         }
         if !self.budget.try_reserve(1) {
             return OpenerStatus::LimitReached;
         }
-        self.known.insert_unique(
-            opener.table_hash(),
-            opener.to_stored_copy(),
-            VisitorKey::table_hash,
-        );
+        self.known
+            .insert_unique(hash, opener, StoredVisitorKey::table_hash);
         OpenerStatus::First
     }
 }

@@ -11,7 +11,7 @@ use super::passwords::PasswordChecker;
 use super::streams::StreamHolder;
 use crate::access::{
     AuditAction, AuditEntry, CookieKeys, CookieSessions, CredentialIndex, DenialReason,
-    PasswordLogin, Principal, Session, UsedTokens,
+    MAX_USED_TOKENS, PasswordLogin, Principal, Session, UsedTokens,
 };
 use crate::config::{Config, Secret};
 use crate::event::{Problem, ProblemCode};
@@ -19,6 +19,7 @@ use crate::http::{
     OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter,
     TrustedProxies, bearer_token, header_text,
 };
+use crate::state_codec::StateWriter;
 
 pub use crate::access::Permission;
 
@@ -27,8 +28,6 @@ pub use crate::access::Permission;
 pub(super) const SESSION_COOKIE: &str = "__Host-footfall";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 const FETCH_SITE_HEADER: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Maximum number of handover tokens of the last five minutes that are remembered as used.
-const MAX_USED_TOKENS: usize = 1_000_000;
 
 /// The state of authentication: sessions, logins, tokens, and limits of attempts.
 pub struct AuthState {
@@ -89,6 +88,19 @@ impl AuthState {
             allows_operator_handover: access.handover_operator,
             share_k: config.report.share_k.max(config.report.k),
         })
+    }
+
+    /// Continues from the used tokens of the process before.
+    pub fn with_used_tokens(self, used_tokens: UsedTokens) -> AuthState {
+        AuthState {
+            used_tokens,
+            ..self
+        }
+    }
+
+    /// Writes the used tokens for the process that takes over.
+    pub fn write_used_tokens(&self, out: &mut StateWriter<'_>) {
+        self.used_tokens.write_state(out);
     }
 
     /// Uses these keys for cookies from now on.

@@ -2,7 +2,7 @@
 //! handlers share.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, VARY};
 use actix_web::{Error, HttpRequest, HttpResponse, web};
@@ -16,7 +16,7 @@ use super::entity_tag::compute_tag;
 use crate::event::{Problem, ProblemCode, SiteId, Subject};
 use crate::outage::Outage;
 use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// The key-value pairs of the query string. The error is kept for the handler, which checks the
 /// permission first: a caller without permission gets no error about parameters.
@@ -29,10 +29,12 @@ pub async fn get_report(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, &name, &site)?;
-    let answer = report::run_report(&store, question)
-        .await
-        .map_err(store_problem)?;
+    let question = authorized_query(&request, query, &name, &site)?;
+    let answer = site
+        .read_shard(question.site, async |store| {
+            report::run_report(store, question.clone()).await
+        })
+        .await?;
     Ok(json_response(&request, answer.is_final, &answer))
 }
 
@@ -43,7 +45,7 @@ pub async fn get_vitals(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, &name, &site)?;
+    let question = authorized_query(&request, query, &name, &site)?;
     if !matches!(
         question.filter,
         None | Some(ReportFilter::Item(Subject::Page, _))
@@ -51,9 +53,11 @@ pub async fn get_vitals(
         return Err(invalid_query("filter must be page: and a path"));
     }
 
-    let answer = report::run_vitals_report(&store, &question)
-        .await
-        .map_err(store_problem)?;
+    let answer = site
+        .read_shard(question.site, async |store| {
+            report::run_vitals_report(store, &question).await
+        })
+        .await?;
     Ok(json_response(&request, false, &answer))
 }
 
@@ -64,14 +68,16 @@ pub async fn get_faults(
     query: QueryPairs,
     site: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let (store, question) = authorized_query(&request, query, &name, &site)?;
+    let question = authorized_query(&request, query, &name, &site)?;
     if question.filter.is_some() {
         return Err(invalid_query("faults have no filter"));
     }
 
-    let answer = report::run_faults_report(&store, &question)
-        .await
-        .map_err(store_problem)?;
+    let answer = site
+        .read_shard(question.site, async |store| {
+            report::run_faults_report(store, &question).await
+        })
+        .await?;
     Ok(json_response(&request, false, &answer))
 }
 
@@ -136,7 +142,7 @@ fn authorized_query(
     query: QueryPairs,
     name: &str,
     site: &AppState,
-) -> Result<(Arc<Store>, ReportQuery), Problem> {
+) -> Result<ReportQuery, Problem> {
     site.check_permission(request, Permission::ReadSite(name))?;
     let asked = ReportParams::from_pairs(into_pairs(query)?).ok_or_else(invalid_report_params)?;
     build_query(name, site, asked)
@@ -147,16 +153,15 @@ pub(super) fn build_query(
     name: &str,
     site: &AppState,
     asked: ReportParams,
-) -> Result<(Arc<Store>, ReportQuery), Problem> {
+) -> Result<ReportQuery, Problem> {
     let (id, zone) = find_site(name, site)?;
-    let question = ReportQuery::new(
+    ReportQuery::new(
         name,
         (id, &zone),
         asked,
         site.clock.now(),
         site.site_report_limits(name),
-    )?;
-    Ok((site.require_shard(id)?, question))
+    )
 }
 
 /// The site with this name, and its time zone.

@@ -18,7 +18,8 @@ use super::health::close_while_draining;
 use super::session::renew_session_cookie;
 use crate::event::Problem;
 
-/// Responds 503 after `limits.response_timeout_millis`. Responses of the API renew the cookie of the
+/// Responds 503 after `limits.response_timeout_millis`; after an upgrade, the time until the store is
+/// open again is not part of it. Responses of the API renew the cookie of the
 /// request's session.
 ///
 /// # Errors
@@ -29,6 +30,12 @@ pub async fn enforce_deadline(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    // The deadline is for a store that hangs, not for one that changes hands.
+    if needs_store(&request)
+        && let Some(site) = request.app_data::<web::Data<AppState>>().cloned()
+    {
+        site.wait_for_store().await;
+    }
     let Some((deadline, problem)) = request_deadline(&request) else {
         return next
             .call(request)
@@ -47,12 +54,19 @@ pub async fn enforce_deadline(
     }
 }
 
-/// Time for a request and its response; `None` for requests that do not need the store.
+fn needs_store(request: &ServiceRequest) -> bool {
+    let path = request.path();
+    path.starts_with("/api/") || path == "/metrics" || path.starts_with("/test/")
+}
+
+/// Time for a request and its response; `None` for an erasure, for the hooks of tests, and for
+/// requests that do not need the store.
 fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
-    if !request.path().starts_with("/api/") && request.path() != "/metrics" {
+    let path = request.path();
+    if !needs_store(request) || path.starts_with("/test/") {
         return None;
     }
-    if request.path().ends_with(super::erasure::ERASE_PATH_END) {
+    if path.ends_with(super::erasure::ERASE_PATH_END) {
         return None;
     }
     let site = request.app_data::<web::Data<AppState>>()?;

@@ -55,8 +55,7 @@ impl AppState {
     async fn erase_everywhere(&self, who: &Principal, name: &str) -> Result<Value, Problem> {
         let names = self.registry.all_names_of(name)?;
         // Nothing is begun while a part of the site could stay.
-        let shards = self.shards.find_responding(&[]).await;
-        if !shards.missing.is_empty() {
+        if !self.shards.all_respond().await {
             return Err(Problem::store_unavailable());
         }
         let first_day = self.first_day_of(&names).await?;

@@ -86,7 +86,8 @@ async fn build_file(
     let mut asked = ReportParams::from_pairs(rest).ok_or_else(accepted)?;
     asked.limit = asked.limit.or(Some(DEFAULT_ROWS));
 
-    let (store, question) = build_query(name, site, asked)?;
+    let question = build_query(name, site, asked)?;
+    let store = site.require_shard(question.site)?;
     let stem = format!(
         "{name}-{table}-{}-{}",
         question.days.first(),

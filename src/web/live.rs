@@ -116,7 +116,7 @@ struct LiveEventStream {
     publisher_stats: Arc<publisher::PublisherStats>,
     /// Units published when the last event was sent.
     published_units: u64,
-    stopping: watch::Receiver<bool>,
+    streams_ending: watch::Receiver<bool>,
     check_timer: tokio::time::Interval,
     last_visitors: Option<u32>,
     /// Ends the stream after a sign-out or if the token is revoked.
@@ -135,7 +135,7 @@ impl LiveEventStream {
         flushed.mark_unchanged();
         let mut look = interval_at(Instant::now(), CHECK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
+        let (journal, streams_ending) = (site.journal.clone(), site.streams_ending.clone());
         let publisher = site.publisher.stats();
         let published = publisher.units.load(Ordering::Relaxed);
         LiveEventStream {
@@ -145,7 +145,7 @@ impl LiveEventStream {
             flush_progress: flushed,
             publisher_stats: publisher,
             published_units: published,
-            stopping,
+            streams_ending,
             check_timer: look,
             last_visitors: None,
             is_permitted: allowed,
@@ -156,7 +156,7 @@ impl LiveEventStream {
     /// The next event; `None` if the client may no longer receive it, or the collector stops.
     async fn next_event(&mut self) -> Option<String> {
         tokio::select! {
-            _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+            _ = self.streams_ending.wait_for(|ending| *ending) => return None,
             _ = self.check_timer.tick() => {}
         }
         if !(self.is_permitted)() {

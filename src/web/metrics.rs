@@ -68,6 +68,7 @@ impl AppState {
             table_bytes,
             clamped_sums: shards.iter().map(|shard| shard.clamped_sums()).sum(),
             away_secs: self.health.shard_unavailable_secs(),
+            replicas_away: self.shards.absent_replicas().len() as u64,
             engine_restarts: shards
                 .first()
                 .and_then(|store| store.engine())

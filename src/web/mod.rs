@@ -36,7 +36,7 @@ mod used_tokens;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
@@ -59,8 +59,11 @@ use crate::mail::MailService;
 use crate::publisher::LotPublisher;
 use crate::registry::Registry;
 use crate::report::ReportLimits;
-use crate::store::{Store, StoreShards, StoreSlot};
+use crate::store::{Store, StoreError, StoreShards, StoreSlot};
 use crate::telemetry::MetricsRenderer;
+
+/// Pause between two looks at whether the store is open.
+const STORE_LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 pub use access::AuthState;
 pub use compliance::ConfiguredPromises;
@@ -111,8 +114,13 @@ pub struct AppState {
     pub started_at: Timestamp,
     /// Open event streams, and their limits.
     pub streams: Arc<StreamLimiter>,
-    /// `true` once the collector stops; ends open event streams.
+    /// `true` once the collector stops.
     pub stopping: watch::Receiver<bool>,
+    /// `true` while open event streams must end: the collector stops, or another process takes over.
+    pub streams_ending: watch::Receiver<bool>,
+    /// After an upgrade, until when requests wait for the store to be opened again. `None` for a
+    /// process that did not take over from another: it answers 503 meanwhile.
+    pub waits_for_store_until: Option<Instant>,
     /// Open connections, by network.
     pub connections: Arc<ConnectionLimiter>,
     /// Time for a request's body to arrive.
@@ -129,7 +137,24 @@ pub struct AppState {
     pub cluster: Option<Arc<Cluster>>,
 }
 
+/// How often a report is read: from each of three replicas.
+const MAX_READS: u32 = 3;
+/// How long to wait until another replica is read.
+const MAX_FAILOVER: Duration = Duration::from_secs(1);
+
 impl AppState {
+    /// After an upgrade, waits until the store is open and the registry was read.
+    pub async fn wait_for_store(&self) {
+        let Some(until) = self.waits_for_store_until else {
+            return;
+        };
+        let is_open =
+            || self.shards.all_shards().is_some() && self.registry.access_keys().is_some();
+        while !is_open() && Instant::now() < until {
+            tokio::time::sleep(STORE_LOOK_PAUSE).await;
+        }
+    }
+
     /// The store, or its first shard, which holds the registry and what is of no site.
     ///
     /// # Errors
@@ -150,6 +175,40 @@ impl AppState {
         self.shards
             .find_owner(site)
             .ok_or_else(Problem::store_unavailable)
+    }
+
+    /// Reads from the shard that holds a site; from another replica if the one that is read goes
+    /// away meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable` if no replica that is up to date responds, or as for the read.
+    async fn read_shard<T>(
+        &self,
+        site: SiteId,
+        read: impl AsyncFn(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, Problem> {
+        let mut attempt = 1;
+        loop {
+            let store = self.require_shard(site)?;
+            let gone = store.replica().wait_until_unread(&store);
+            let error = tokio::select! {
+                biased;
+                read = read(&store) => match read {
+                    Ok(read) => return Ok(read),
+                    Err(error) => Some(error),
+                },
+                () = gone => None,
+            };
+            attempt += 1;
+            let may_pass = error.as_ref().is_none_or(StoreError::is_retryable);
+            if attempt > MAX_READS || !may_pass || !store.replica().is_replicated() {
+                return Err(error.map_or_else(Problem::store_unavailable, api::store_problem));
+            }
+            // The replica may be back before it was missed.
+            let gone = store.replica().wait_until_unread(&store);
+            let _ = tokio::time::timeout(MAX_FAILOVER, gone).await;
+        }
     }
 
     /// All shards, for what would be wrong without one of them.

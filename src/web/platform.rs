@@ -212,6 +212,9 @@ async fn get_platform_health(
         "store_ready": store.is_some(),
         "shards": site.shards.shard_count(),
         "shards_away": site.health.unavailable_shards(),
+        "replicas_away": site.shards.absent_replicas().iter()
+            .map(|(shard, replica)| json!({"shard": shard, "replica": replica}))
+            .collect::<Vec<_>>(),
         "checks": site.health.run_checks(),
         "clock_ahead_secs": site.clock.time_ahead().as_secs(),
         "journal": {
@@ -241,7 +244,7 @@ async fn get_platform_health(
         },
         "hits": read(&stats.hits),
         "visitors": read(&stats.visitors),
-        "over_limits": read(&stats.overflow_visitors) + read(&stats.overflow_grants) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_ids),
+        "over_limits": read(&stats.overflow_visitors) + read(&stats.overflow_grants) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_new_sites) + read(&stats.overflow_ids),
     });
 
     Ok(json_response(&request, false, &answer))

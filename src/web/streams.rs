@@ -95,6 +95,11 @@ impl StreamLimiter {
         })
     }
 
+    /// Open streams.
+    pub fn open_streams(&self) -> usize {
+        self.lock_open().total
+    }
+
     /// (open streams, streams rejected since the start).
     pub(super) fn stream_totals(&self) -> (u64, u64) {
         (

@@ -93,7 +93,8 @@ pub async fn publish_due(site: web::Data<AppState>) -> Result<HttpResponse, Prob
 ///
 /// The store is not there or failed.
 pub async fn run_retention(site: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    for store in site.require_all_shards()? {
+    let replicas = site.shards.all_replicas();
+    for store in replicas.ok_or_else(Problem::store_unavailable)? {
         site.retention.run(&store).await.map_err(|error| {
             Problem::new(ProblemCode::RetentionFailed).with_detail(error.to_string())
         })?;

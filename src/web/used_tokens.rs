@@ -1,55 +1,78 @@
 //! Handover tokens are used once in the whole cluster: for each token, one collector decides. The
-//! others remember what it decided, in case it goes away.
+//! others remember what it decided, in case it goes away or starts anew.
 
 use super::AppState;
 use crate::access::TokenUse;
-use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind};
+use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind, Cluster, PeerId};
 use crate::event::{Problem, ProblemCode};
 
-/// How often another collector is asked because the former one went away.
-const MAX_ATTEMPTS: usize = 3;
+/// How often another collector is asked because the former one went away. One that dies during a
+/// call is asked twice.
+const MAX_ATTEMPTS: usize = 4;
 
 impl AppState {
     /// Marks a token as used, at the collector that decides about it and then at all others.
     ///
     /// # Errors
     ///
-    /// 503 `handover_table_full`: the collector that decides went away meanwhile, or too many
-    /// tokens are remembered.
+    /// 503 `handover_table_full`: the collector that decides cannot be asked, or too many tokens are
+    /// remembered.
     pub(super) async fn use_token(&self, id: &str, expires: i64) -> Result<TokenUse, Problem> {
         let Some(cluster) = &self.cluster else {
             return Ok(self.mark_token_used(id, expires));
         };
         let payload = encode_token(id, expires);
-        let mut decided = None;
-        for _ in 0..MAX_ATTEMPTS {
-            let Some(owner) = cluster.remote_key_owner(id.as_bytes()) else {
-                decided = Some(self.mark_token_used(id, expires));
-                break;
-            };
-            let mut request = CallBuffer::default();
-            request.push_bytes(&payload);
-            match cluster.send_call(owner, CallKind::UsedToken, request).await {
-                Ok(reply) => {
-                    let code = reply.as_bytes().first().copied();
-                    decided = code.and_then(TokenUse::from_code);
-                    break;
-                }
-                Err(CallFailure::NotSent(_)) => {}
-                Err(CallFailure::Busy | CallFailure::Uncertain) => break,
-            }
-        }
-
-        let decided = decided.ok_or_else(|| {
+        let decided = self.decide_token_use(cluster, id, expires, &payload).await;
+        let (decided, owner) = decided.ok_or_else(|| {
             Problem::new(ProblemCode::HandoverTableFull)
                 .with_detail("a collector went away meanwhile; open your statistics again")
         })?;
-        if decided == TokenUse::First {
-            // Here too, where another one decided.
-            let _ = self.mark_token_used(id, expires);
-            let _ = cluster.call_others(CallKind::UsedToken, &payload).await;
+        if decided != TokenUse::First {
+            return Ok(decided);
         }
-        Ok(decided)
+
+        // One that has started anew does not know the uses before.
+        let is_known_here =
+            owner.is_some() && self.mark_token_used(id, expires) == TokenUse::AlreadyUsed;
+        let others = cluster.call_others_but(owner, CallKind::UsedToken, &payload);
+        let mut replies = others.await.into_iter().flatten();
+        let is_known_there =
+            replies.any(|reply| read_token_use(&reply) == Some(TokenUse::AlreadyUsed));
+        match is_known_here || is_known_there {
+            true => Ok(TokenUse::AlreadyUsed),
+            false => Ok(TokenUse::First),
+        }
+    }
+
+    /// What the collector decides to which the token belongs, and which that is; `None` for this
+    /// one. `None` without a decision.
+    async fn decide_token_use(
+        &self,
+        cluster: &Cluster,
+        id: &str,
+        expires: i64,
+        payload: &[u8],
+    ) -> Option<(TokenUse, Option<PeerId>)> {
+        let mut unsure = None;
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(owner) = cluster.remote_key_owner(id.as_bytes()) else {
+                return Some((self.mark_token_used(id, expires), None));
+            };
+            let mut request = CallBuffer::default();
+            request.push_bytes(payload);
+            match cluster.send_call(owner, CallKind::UsedToken, request).await {
+                Ok(reply) => {
+                    let decided = read_token_use(&reply)?;
+                    // It may know the token from the call before.
+                    let is_doubtful = unsure == Some(owner) && decided == TokenUse::AlreadyUsed;
+                    return (!is_doubtful).then_some((decided, Some(owner)));
+                }
+                Err(CallFailure::NotSent(_)) => {}
+                Err(CallFailure::Uncertain) => unsure = Some(owner),
+                Err(CallFailure::Busy) => return None,
+            }
+        }
+        None
     }
 
     /// Answers the call of another collector.
@@ -73,4 +96,8 @@ fn encode_token(id: &str, expires: i64) -> Vec<u8> {
     let mut payload = expires.to_le_bytes().to_vec();
     payload.extend_from_slice(id.as_bytes());
     payload
+}
+
+fn read_token_use(reply: &CallBuffer) -> Option<TokenUse> {
+    TokenUse::from_code(*reply.as_bytes().first()?)
 }

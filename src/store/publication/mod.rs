@@ -16,7 +16,12 @@
 //!    numbers, never by partition: a late segment of another collector stays.
 //! 4. A row with `done` ends the unit. A unit without it is continued by the next run, on any
 //!    collector. Two collectors at once write the same rows.
+//!
+//! The lots of a unit follow from its row, the coin key, and the rows of the named segments. So
+//! each replica of a shard publishes a unit from its own rows, and from a row of the unit that all of
+//! them have (agreement.rs).
 
+mod agreement;
 mod deletion;
 mod insert_once;
 mod rows;
@@ -192,6 +197,9 @@ impl Store {
 
     /// Deletes old units. The last one stays, because the next unit's number follows from it.
     pub(super) async fn delete_old_publications(&self, today: Day) -> Result<(), StoreError> {
+        if self.replica.is_replicated() {
+            self.delete_old_drafts(today).await?;
+        }
         let of =
             "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
         let first = today.as_number().saturating_sub(PUBLICATION_RETENTION_DAYS);
@@ -286,7 +294,7 @@ impl Store {
         Err(insert_once::ROW_MISSING)
     }
 
-    async fn read_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
+    pub(super) async fn read_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
         let sql =
             "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
         let stored: Option<String> = self

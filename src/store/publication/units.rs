@@ -51,9 +51,17 @@ struct UnitRow {
 
 /// The number of a zone's rows in `unpublished`, by day, and in `pending`.
 #[derive(Default)]
-struct ZoneRowCounts {
+pub(super) struct ZoneRowCounts {
     arrived: BTreeMap<u16, u64>,
     pending: u64,
+}
+
+impl ZoneRowCounts {
+    /// The rows that a unit of the zone may need: of days up to this one, and cells.
+    pub(super) fn rows_until(&self, day: Day) -> u64 {
+        let arrived = self.arrived.range(..=day.as_number());
+        self.pending + arrived.map(|(_, count)| count).sum::<u64>()
+    }
 }
 
 /// Units by zone and end.
@@ -137,7 +145,9 @@ impl Store {
     }
 
     /// The number of rows of each zone.
-    async fn count_rows_by_zone(&self) -> Result<BTreeMap<String, ZoneRowCounts>, StoreError> {
+    pub(super) async fn count_rows_by_zone(
+        &self,
+    ) -> Result<BTreeMap<String, ZoneRowCounts>, StoreError> {
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, \
              0 AS is_pending FROM unpublished \
@@ -184,14 +194,9 @@ impl Store {
         );
 
         let day = unit.day.as_number();
-        let rows = by_zone.get(&unit.zone).map_or(0, |rows| {
-            rows.pending
-                + rows
-                    .arrived
-                    .range(..=day)
-                    .map(|(_, count)| count)
-                    .sum::<u64>()
-        });
+        let rows = by_zone
+            .get(&unit.zone)
+            .map_or(0, |rows| rows.rows_until(unit.day));
 
         for token in
             insert_once::insert_tokens(&format!("publication-{}-{}", unit.zone, unit.ended_at))

@@ -33,6 +33,7 @@ fn touch(visitor: &Visitor, at: Millis, kind: HitKind, item: u32) -> VisitHit<'_
         kind,
         interactive,
         without_cookie: None,
+        subject: Subject::Page,
         item,
     }
 }

@@ -1,0 +1,236 @@
+//! The open connections, and how they go to another process without a client noticing.
+//!
+//! A connection between two requests is a socket and nothing else: no byte of it is in this
+//! process. While connections are frozen, no further request is read. Those that are under way are
+//! answered; then the process that takes over is given copies of the sockets, and reads what the
+//! clients have sent meanwhile. If it does not take over, the connections are thawed, and this
+//! process reads on.
+//!
+//! A client that pipelines, so that the rest of a read is the next request, loses that request.
+//! Browsers and proxies do not pipeline.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+
+use futures_util::task::AtomicWaker;
+
+/// No request is under way.
+const IDLE: u8 = 0;
+/// Its thread is about to read.
+const READING: u8 = 1;
+/// Bytes of a request were read, and its response is not written yet.
+const BUSY: u8 = 2;
+/// Its thread is asked for a copy of the socket.
+const WANTED: u8 = 3;
+/// Another process has a copy of the socket.
+const HANDED_OVER: u8 = 4;
+
+/// All open connections of a port.
+#[derive(Default)]
+pub struct OpenConnections {
+    is_frozen: AtomicBool,
+    /// By a number that is never used again.
+    connections: Mutex<ConnectionList>,
+    copies: Mutex<Vec<OwnedFd>>,
+}
+
+#[derive(Default)]
+struct ConnectionList {
+    next: u64,
+    open: HashMap<u64, Arc<ConnectionState>>,
+}
+
+struct ConnectionState {
+    state: AtomicU8,
+    waker: AtomicWaker,
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionCounts {
+    /// Between two requests.
+    pub idle: usize,
+    /// With a request that has no complete response.
+    pub busy: usize,
+}
+
+/// One open connection, until it is dropped.
+pub struct TrackedConnection {
+    number: u64,
+    shared: Arc<OpenConnections>,
+    state: Arc<ConnectionState>,
+    /// Whether a part of the response to the last request was written.
+    has_answered: bool,
+}
+
+impl OpenConnections {
+    /// Adds a connection without a request yet.
+    pub fn track(self: &Arc<Self>) -> TrackedConnection {
+        let state = Arc::new(ConnectionState {
+            state: AtomicU8::new(IDLE),
+            waker: AtomicWaker::new(),
+        });
+        let mut list = self.lock_list();
+        let number = list.next;
+        list.next += 1;
+        list.open.insert(number, Arc::clone(&state));
+        drop(list);
+        TrackedConnection {
+            number,
+            shared: Arc::clone(self),
+            state,
+            has_answered: false,
+        }
+    }
+
+    /// Reads no further request. Those under way continue.
+    pub fn freeze(&self) {
+        self.is_frozen.store(true, Ordering::SeqCst);
+    }
+
+    /// Reads requests again, also of connections whose copies were not used.
+    pub fn thaw(&self) {
+        self.is_frozen.store(false, Ordering::SeqCst);
+        self.lock_copies().clear();
+        for connection in self.lock_list().open.values() {
+            for from in [WANTED, HANDED_OVER] {
+                let _ = connection.replace(from, IDLE);
+            }
+            connection.waker.wake();
+        }
+    }
+
+    /// How many connections are idle and busy. While they are frozen, no idle one becomes busy.
+    pub fn counts(&self) -> ConnectionCounts {
+        let list = self.lock_list();
+        let states = list
+            .open
+            .values()
+            .map(|one| one.state.load(Ordering::SeqCst));
+        let (mut idle, mut busy) = (0, 0);
+        for state in states {
+            match state {
+                READING | BUSY => busy += 1,
+                HANDED_OVER => {}
+                _ => idle += 1,
+            }
+        }
+        ConnectionCounts { idle, busy }
+    }
+
+    /// Asks at most `most` idle connections for copies of their sockets; they arrive in
+    /// [`OpenConnections::take_copies`]. Returns how many were asked.
+    pub fn request_copies(&self, most: usize) -> usize {
+        let list = self.lock_list();
+        let asked = list.open.values().filter(|one| one.replace(IDLE, WANTED));
+        let mut count = 0;
+        for connection in asked.take(most) {
+            connection.waker.wake();
+            count += 1;
+        }
+        count
+    }
+
+    /// Whether a connection that was asked for a copy has not made it yet.
+    pub fn awaits_copies(&self) -> bool {
+        let list = self.lock_list();
+        let mut states = list
+            .open
+            .values()
+            .map(|one| one.state.load(Ordering::SeqCst));
+        states.any(|state| state == WANTED)
+    }
+
+    /// The copies that were made.
+    pub fn take_copies(&self) -> Vec<OwnedFd> {
+        std::mem::take(&mut *self.lock_copies())
+    }
+
+    fn lock_list(&self) -> MutexGuard<'_, ConnectionList> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_copies(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionState {
+    fn replace(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+}
+
+impl TrackedConnection {
+    /// Whether the connection may be read now. Otherwise the task is woken when it may. `copy`
+    /// copies the socket.
+    pub(super) fn may_read(
+        &mut self,
+        context: &Context<'_>,
+        copy: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> bool {
+        if self.state.state.load(Ordering::SeqCst) == BUSY {
+            return true;
+        }
+        // Before the state is looked at, so that no wake is missed.
+        self.state.waker.register(context.waker());
+        // The other thread freezes first and looks at the states then: it sees this one, or this
+        // thread sees that connections are frozen.
+        if self.state.replace(IDLE, READING) {
+            if !self.shared.is_frozen.load(Ordering::SeqCst) {
+                return true;
+            }
+            self.state.state.store(IDLE, Ordering::SeqCst);
+            return false;
+        }
+        if self.state.state.load(Ordering::SeqCst) == WANTED {
+            // Without a copy, for lack of file descriptors, the connection ends with this process.
+            if let Ok(copy) = copy() {
+                self.shared.lock_copies().push(copy);
+            }
+            let _ = self.state.replace(WANTED, HANDED_OVER);
+        }
+        false
+    }
+
+    /// After [`TrackedConnection::may_read`]: whether anything was read, the end of the stream
+    /// included.
+    pub(super) fn record_read(&mut self, has_read: bool) {
+        if !has_read {
+            let _ = self.state.replace(READING, IDLE);
+        } else if self.state.replace(READING, BUSY) {
+            self.has_answered = false;
+        }
+    }
+
+    /// A part of a response was written, or the line that asks for the rest of a request.
+    pub(super) fn record_write(&mut self, bytes: &[u8]) {
+        self.has_answered |= !bytes.starts_with(b"HTTP/1.1 100 ");
+    }
+
+    /// Everything that the library had to write was written.
+    pub(super) fn record_flush(&mut self) {
+        if self.has_answered {
+            let _ = self.state.replace(BUSY, IDLE);
+        }
+    }
+
+    /// Whether another process has the socket, so that this one must not end the connection.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.state.state.load(Ordering::SeqCst) == HANDED_OVER
+    }
+}
+
+impl Drop for TrackedConnection {
+    fn drop(&mut self) {
+        self.shared.lock_list().open.remove(&self.number);
+    }
+}

@@ -1,0 +1,339 @@
+//! Units that are published on several replicas: all of them publish the same, whichever is away
+//! meanwhile, lost, or behind.
+//!
+//! What decides the lots of a unit is its row in `publications`: which segments' counts it takes.
+//! It is decided once:
+//!
+//! 1. Units are begun only while every replica responds. The first one gets a draft of the row, in
+//!    `publication_drafts`. It names the segments that every replica has in full; what a replica
+//!    still lacks is left for the next unit. Which one is the first does not depend on the order of
+//!    URLs, so of two collectors that do this at once, one takes effect.
+//! 2. The draft is copied to all other replicas.
+//! 3. Only then is the unit's row made from it, on each replica, and published there.
+//!
+//! So a replica that begins to publish knows that all others have the draft. One that goes away
+//! after that gets the row from it when it is back, with the counts of the same segments still
+//! there, and one that is lost leaves the others with all that was decided. Before that, nothing
+//! was published from the draft.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::units::repeat_in_list;
+use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, SiteSlice, insert_once};
+use crate::calendar::Day;
+use crate::publication::{ClosedPeriod, CoinKey};
+use crate::store::Store;
+use crate::store::client::MAX_SQL_BYTES;
+use crate::store::error::{StoreError, error_during};
+use crate::store::marker::exclude_marker_sites;
+use crate::store::replicas::ShardReplicas;
+
+/// The number of last units that replicas compare: more than are begun together.
+const MAX_COMPARED_UNITS: u64 = 500;
+/// The number of last days with units that are compared: far fewer than are kept, because replicas
+/// delete old ones at different times.
+const MAX_COMPARED_DAYS: u16 = PUBLICATION_RETENTION_DAYS / 2;
+
+/// The units must not be begun: replicas would publish different lots.
+const OTHER_DRAFT: StoreError = StoreError::UnexpectedResponse {
+    step: STEP,
+    kind: "replicas have different drafts of a unit",
+};
+
+/// A unit in `publications` or a draft: zone, end, number.
+type UnitKey = (String, u32, u64);
+
+/// The sums of a segment's counts in `unpublished`, which are the same where all of it arrived.
+#[derive(Row, Deserialize, PartialEq, Eq, PartialOrd, Ord, Clone)]
+struct ArrivedSegment {
+    zone: String,
+    day: u16,
+    segment: u64,
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+}
+
+impl ShardReplicas {
+    /// Makes each replica know the units that another one has begun, and use the same coin key.
+    /// Then each continues what it has not finished.
+    ///
+    /// # Errors
+    ///
+    /// A replica does not respond, or ClickHouse rejects a statement.
+    pub async fn align_units(&self) -> Result<CoinKey, StoreError> {
+        let stores = self.all_in_order().await?;
+        let key = agree_on_coin_key(&stores).await?;
+        let mut begun = Vec::new();
+        for store in &stores {
+            begun.push(store.read_last_units().await?);
+        }
+        let all: BTreeSet<&UnitKey> = begun.iter().flatten().collect();
+        for (store, own) in stores.iter().zip(&begun) {
+            let missing: Vec<&UnitKey> = all
+                .iter()
+                .copied()
+                .filter(|unit| !own.contains(*unit))
+                .collect();
+            store.begin_from_drafts(&missing).await?;
+        }
+        Ok(key)
+    }
+
+    /// Begins units of different zones on every replica, with the same counts on each.
+    ///
+    /// # Errors
+    ///
+    /// A replica does not respond, or ClickHouse rejects a statement. Units may have been begun;
+    /// [`ShardReplicas::align_units`] begins them on the others.
+    pub async fn begin_units(&self, units: &[PublicationUnit]) -> Result<(), StoreError> {
+        let stores = self.all_in_order().await?;
+        let (first, others) = stores.split_first().ok_or(StoreError::ReplicaAway)?;
+
+        let zones: BTreeSet<&str> = units.iter().map(|unit| unit.zone.as_str()).collect();
+        let mut on_all = first.read_arrived_segments(&zones).await?;
+        for other in others {
+            let arrived = other.read_arrived_segments(&zones).await?;
+            on_all.retain(|segment| arrived.contains(segment));
+        }
+
+        let rows = first.count_rows_by_zone().await?;
+        for unit in units {
+            let taken: Vec<&ArrivedSegment> = on_all
+                .iter()
+                .filter(|of| of.zone == unit.zone && of.day <= unit.day.as_number())
+                .collect();
+            let rows = rows
+                .get(&unit.zone)
+                .map_or(0, |rows| rows.rows_until(unit.day));
+            let slices = SiteSlice::count_for_rows(rows);
+            first.insert_draft(unit, &taken, slices).await?;
+        }
+
+        let drafts = first.read_drafts(units).await?;
+        for other in others {
+            let known = other.read_drafts(units).await?;
+            for (draft, content) in &drafts {
+                match known.get(draft) {
+                    Some(own) if own == content => continue,
+                    Some(_) => return Err(OTHER_DRAFT),
+                    None => {}
+                }
+                let (zone, at, lot) = draft;
+                let rows = format!(
+                    "* FROM publication_drafts WHERE zone = '{zone}' AND at = \
+                     toDateTime({at}, 'UTC') AND lot = {lot} LIMIT 1"
+                );
+                first.copy_rows(other, "publication_drafts", &rows).await?;
+            }
+        }
+        for store in &stores {
+            store
+                .begin_from_drafts(&drafts.keys().collect::<Vec<_>>())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// All replicas, in the same order at every collector: by the ids of their databases.
+    async fn all_in_order(&self) -> Result<Vec<Arc<Store>>, StoreError> {
+        let stores = self.all_present().ok_or(StoreError::ReplicaAway)?;
+        let mut by_id = Vec::new();
+        for store in stores {
+            by_id.push((store.read_database_id().await?, store));
+        }
+        by_id.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(by_id.into_iter().map(|(_, store)| store).collect())
+    }
+}
+
+/// The coin key that a replica has, or a new one, once all have it.
+async fn agree_on_coin_key(stores: &[Arc<Store>]) -> Result<CoinKey, StoreError> {
+    let mut known = None;
+    for store in stores {
+        if let Some(key) = store.read_coin_key().await? {
+            known = Some((store, key));
+            break;
+        }
+    }
+    let (holder, key) = match known {
+        Some(known) => known,
+        None => {
+            let first = stores.first().ok_or(StoreError::ReplicaAway)?;
+            (first, first.load_or_create_coin_key().await?)
+        }
+    };
+    for other in stores {
+        if other.read_coin_key().await?.is_none() {
+            let rows = "made, secret FROM coin_keys WHERE length(secret) = 64 \
+                        ORDER BY made, secret LIMIT 1";
+            holder.copy_rows(other, "coin_keys", rows).await?;
+        }
+        if other.read_coin_key().await?.as_ref() != Some(&key) {
+            return Err(StoreError::UnexpectedResponse {
+                step: STEP,
+                kind: "replicas have different coin keys",
+            });
+        }
+    }
+    Ok(key)
+}
+
+impl Store {
+    /// The coin key, where a unit was begun: replicas agreed on it before.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, ClickHouse rejects the query, or there is no key.
+    pub async fn load_agreed_coin_key(&self) -> Result<CoinKey, StoreError> {
+        let key = self.read_coin_key().await?;
+        key.ok_or(StoreError::UnexpectedResponse {
+            step: STEP,
+            kind: "a unit was begun without a coin key",
+        })
+    }
+
+    /// The segments with counts of these zones, and their sums.
+    async fn read_arrived_segments(
+        &self,
+        zones: &BTreeSet<&str>,
+    ) -> Result<BTreeSet<ArrivedSegment>, StoreError> {
+        let sql = format!(
+            "SELECT toString(zone) AS zone, toUInt16(day) AS day, segment, \
+             sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks \
+             FROM unpublished WHERE has(?, toString(unpublished.zone)) AND {} \
+             GROUP BY zone, day, segment",
+            exclude_marker_sites()
+        );
+        let zones: Vec<&str> = zones.iter().copied().collect();
+        let query = self.client.query(&sql).bind(zones);
+        let rows: Vec<ArrivedSegment> = query.fetch_all().await.map_err(error_during(STEP))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Inserts the draft of a unit, unless there is one.
+    async fn insert_draft(
+        &self,
+        unit: &PublicationUnit,
+        taken: &[&ArrivedSegment],
+        slices: u32,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO publication_drafts (zone, at, lot, day, closes, segments, slices) \
+                   SELECT ?, toDateTime(?, 'UTC'), greatest((SELECT max(lot) FROM publications), \
+                   (SELECT max(lot) FROM publication_drafts)) + 1, toDate(?), ?, \
+                   arrayMap(of -> (toDate(of.1), toUInt64(of.2)), \
+                   arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ?";
+        let days: Vec<u16> = taken.iter().map(|of| of.day).collect();
+        let segments: Vec<u64> = taken.iter().map(|of| of.segment).collect();
+        for token in insert_once::insert_tokens(&format!("draft-{}-{}", unit.zone, unit.ended_at)) {
+            if !self
+                .read_drafts(std::slice::from_ref(unit))
+                .await?
+                .is_empty()
+            {
+                return Ok(());
+            }
+            let insert = self.client.query(sql).bind(&unit.zone).bind(unit.ended_at);
+            let insert = insert.bind(unit.day.as_number());
+            let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
+            let insert = insert.bind(&days).bind(&segments).bind(slices);
+            let insert = insert.with_setting("max_query_size", MAX_SQL_BYTES);
+            self.insert_with_token(token, insert).await?;
+            if !self
+                .read_drafts(std::slice::from_ref(unit))
+                .await?
+                .is_empty()
+            {
+                return Ok(());
+            }
+            self.wait_for_inserts("publication_drafts").await?;
+        }
+        Err(insert_once::ROW_MISSING)
+    }
+
+    /// The drafts of units: for each the one with the smallest number, and a hash of what it takes.
+    async fn read_drafts(
+        &self,
+        units: &[PublicationUnit],
+    ) -> Result<BTreeMap<UnitKey, u64>, StoreError> {
+        let sql = format!(
+            "SELECT toString(zone), toUInt32(at), min(lot), \
+             argMin(cityHash64(day, closes, segments, slices), lot) \
+             FROM publication_drafts WHERE (zone, at) IN ({}) GROUP BY zone, at",
+            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
+        );
+        let query = units.iter().fold(self.client.query(&sql), |query, unit| {
+            query.bind(&unit.zone).bind(unit.ended_at)
+        });
+        let rows: Vec<(String, u32, u64, u64)> =
+            query.fetch_all().await.map_err(error_during(STEP))?;
+        let drafts = rows.into_iter();
+        Ok(drafts
+            .map(|(zone, at, lot, content)| ((zone, at, lot), content))
+            .collect())
+    }
+
+    /// The last units that were begun, finished or not.
+    async fn read_last_units(&self) -> Result<BTreeSet<UnitKey>, StoreError> {
+        let sql = "SELECT DISTINCT toString(zone) AS zone, toUInt32(at) AS at, lot \
+                   FROM publications WHERE day > (SELECT max(day) FROM publications) - ? \
+                   ORDER BY lot DESC LIMIT ?";
+        let query = self.client.query(sql).bind(MAX_COMPARED_DAYS);
+        let query = query.bind(MAX_COMPARED_UNITS);
+        let rows: Vec<UnitKey> = query.fetch_all().await.map_err(error_during(STEP))?;
+        // The others may have removed older ones, or not yet.
+        let newest = rows.iter().map(|(_, _, lot)| *lot).max().unwrap_or(0);
+        let is_recent = |lot: u64| lot + MAX_COMPARED_UNITS / 2 > newest;
+        Ok(rows
+            .into_iter()
+            .filter(|(_, _, lot)| is_recent(*lot))
+            .collect())
+    }
+
+    /// Makes the rows of units from their drafts, where this replica has none.
+    async fn begin_from_drafts(&self, units: &[&UnitKey]) -> Result<(), StoreError> {
+        let mut of_zones = BTreeMap::new();
+        for (zone, at, lot) in units {
+            of_zones.insert((zone, at), lot);
+        }
+        for ((zone, at), lot) in of_zones {
+            let sql = "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, \
+                       done, finished) SELECT zone, at, lot, day, closes, segments, slices, 0, \
+                       toDateTime(0, 'UTC') FROM publication_drafts WHERE zone = ? AND \
+                       at = toDateTime(?, 'UTC') AND lot = ? AND (zone, at, lot) NOT IN \
+                       (SELECT zone, at, lot FROM publications WHERE zone = ? AND \
+                       at = toDateTime(?, 'UTC')) LIMIT 1";
+            let insert = self.client.query(sql).bind(zone).bind(at).bind(lot);
+            let insert = insert.bind(zone).bind(at);
+            let insert = insert.with_setting("async_insert", "0");
+            let insert = insert.with_setting("insert_deduplicate", "0").execute();
+            insert.await.map_err(error_during(STEP))?;
+
+            let sql = "SELECT toBool(count() > 0) FROM publications WHERE zone = ? AND \
+                       at = toDateTime(?, 'UTC') AND lot = ?";
+            let begun = self.client.query(sql).bind(zone).bind(at).bind(lot);
+            let begun: bool = begun.fetch_one().await.map_err(error_during(STEP))?;
+            if !begun {
+                return Err(StoreError::UnexpectedResponse {
+                    step: STEP,
+                    kind: "a replica lacks the draft of a unit that another one published",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the drafts of old units. The last one stays, as in `publications`.
+    pub(super) async fn delete_old_drafts(&self, today: Day) -> Result<(), StoreError> {
+        let first = today.as_number().saturating_sub(PUBLICATION_RETENTION_DAYS);
+        let condition =
+            format!("day < toDate({first}) AND lot < (SELECT max(lot) FROM publication_drafts)");
+        self.delete_rows("publication_drafts", &condition)
+            .await
+            .map(drop)
+    }
+}
