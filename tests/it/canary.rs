@@ -240,7 +240,7 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
         drop_counters: Arc::clone(&refusals),
     };
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
-    let (journal, writer) = JournalWriter::open(&config, parts, sealed).unwrap();
+    let (journal, writer) = JournalWriter::open(&config, parts, sealed, None).unwrap();
     let writer = std::thread::spawn(move || writer.run());
     let keys_of_grants =
         GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();

@@ -177,6 +177,52 @@ fn hits_of_sites_beyond_the_cap_are_counted_under_a_site_of_the_rest() {
     assert_eq!(platform["totals"]["hits"], 10, "{platform}");
 }
 
+/// One network makes up fifty profiles. It gets half of the sites; what it sends of the rest is
+/// counted together. A site that another network visits, or that is configured, counts as always.
+#[test]
+fn a_flood_of_made_up_profiles_makes_half_of_the_sites_at_most() {
+    let settings = ["limits.network_new_sites_per_day=5", "limits.sites=20"];
+    let server = Server::start_with(CONFIG, &settings);
+    let mut client = server.client();
+    let mut send = |site: u32, address: &str| {
+        let body = view(&format!("/u/site{site}")).replace("pages.example", "links.example");
+        let headers = [
+            ("Host", "links.example"),
+            ("Origin", "https://links.example"),
+            ("X-Forwarded-For", address),
+        ];
+        assert_eq!(hit(&mut client, &body, &headers).status, 202);
+    };
+    for site in 0..50 {
+        send(site, &format!("198.51.100.{site}"));
+    }
+    send(17, "203.0.113.7");
+    send(17, "198.51.100.7");
+    send(3, "198.51.100.7");
+    let registered = view("/").replace("pages.example", "shop6.example");
+    let headers = [
+        ("Host", "shop6.example"),
+        ("Origin", "https://shop6.example"),
+        ("X-Forwarded-For", "198.51.100.7"),
+    ];
+    assert_eq!(hit(&mut client, &registered, &headers).status, 202);
+
+    server.flush();
+    let hits = |site: &str| server.report(site, DAYS)["totals"]["hits"].as_u64();
+    let counted = [
+        "site0", "site3", "site9", "site10", "site17", "site49", "shop6",
+    ]
+    .map(hits);
+    assert_eq!(counted, [1, 2, 1, 0, 2, 0, 1].map(Some));
+    assert_eq!(server.metric("footfall_over_limit_new_sites_total"), 40);
+    assert_eq!(server.metric("footfall_over_limit_sites_total"), 0);
+
+    let sites = format!("/api/v1/platform/sites?{DAYS}");
+    let sites: Value = serde_json::from_slice(&server.client().get(&sites).unwrap().body).unwrap();
+    let rows = sites["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 13, "ten, site17, shop6 and (other): {sites}");
+}
+
 fn cases() -> BTreeMap<String, Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let files = fs::read_dir(folder)

@@ -1,14 +1,18 @@
 //! Several collectors on one database: each network has one owner, whichever collector its hits
 //! reach.
 
+mod balancers;
 mod beside;
 mod counts;
 mod death;
 mod trust;
+mod upgrades;
 
 use std::path::Path;
 
-use crate::support::{Body, Engine, NOON, Port, SITES, Server, until};
+use crate::support::{
+    Body, Client, DAY, Engine, NOON, Port, SITES, Server, grant_of, hit, until, view,
+};
 
 /// The names of the certificates in tests/it/cluster.
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -52,7 +56,7 @@ impl Addresses {
 /// Collectors on one database that know each other.
 struct Cluster {
     servers: Vec<Server>,
-    _engine: Engine,
+    engine: Engine,
     _addresses: Addresses,
     _dir: tempfile::TempDir,
 }
@@ -76,7 +80,7 @@ impl Cluster {
         };
         let cluster = Cluster {
             servers: NAMES[..size].iter().map(start).collect(),
-            _engine: engine,
+            engine,
             _addresses: addresses,
             _dir: dir,
         };
@@ -142,4 +146,26 @@ fn advance(server: &Server, at: i64) {
 /// An address of a network of its own.
 fn address(person: usize) -> String {
     format!("20.{}.{}.7", person / 250, person % 250)
+}
+
+/// A view by a person, and its status.
+fn visit(client: &mut Client, person: usize, at: i64) -> u16 {
+    let (address, cookie, now) = (
+        address(person),
+        grant_of(person as u128 + 7),
+        at.to_string(),
+    );
+    let who = [
+        ("X-Forwarded-For", address.as_str()),
+        ("Cookie", &cookie),
+        ("X-Footfall-Now", &now),
+    ];
+    hit(client, &view("/u/mia"), &who).status
+}
+
+/// Visitors and hits in a site's report.
+fn totals(server: &Server, site: &str) -> (u64, u64) {
+    let totals = server.report(site, DAY)["totals"].clone();
+    let figure = |name: &str| totals[name].as_u64().unwrap();
+    (figure("visitors"), figure("hits"))
 }

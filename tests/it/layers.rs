@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A module and the modules it may use, in the order of lib.rs. A module may always use itself and
 /// `unprintable`.
-const MAY_USE: [(&str, &[&str]); 42] = [
+const MAY_USE: [(&str, &[&str]); 44] = [
     ("string_enum", &[]),
     ("budget", &[]),
     ("disk", &[]),
@@ -15,25 +15,49 @@ const MAY_USE: [(&str, &[&str]); 42] = [
     ("memory", &[]),
     ("outage", &[]),
     ("random", &[]),
+    ("state_codec", &[]),
     ("unprintable", &[]),
     ("varint", &[]),
     ("calendar", &[]),
-    ("clock", &["calendar"]),
+    ("clock", &["calendar", "state_codec"]),
     ("event", &["calendar"]),
     ("config", &["event", "hex"]),
     ("sites", &["calendar", "config", "event"]),
     (
         "access",
-        &["calendar", "config", "hex", "key_file", "random"],
+        &[
+            "calendar",
+            "config",
+            "hex",
+            "key_file",
+            "random",
+            "state_codec",
+        ],
     ),
     (
         "consent",
-        &["calendar", "config", "event", "hex", "key_file", "random"],
+        &[
+            "calendar",
+            "config",
+            "event",
+            "hex",
+            "key_file",
+            "random",
+            "state_codec",
+        ],
     ),
     ("enrich", &["event"]),
     (
         "pseudonym",
-        &["calendar", "config", "consent", "enrich", "event", "random"],
+        &[
+            "calendar",
+            "config",
+            "consent",
+            "enrich",
+            "event",
+            "random",
+            "state_codec",
+        ],
     ),
     ("publication", &["calendar", "event"]),
     (
@@ -50,7 +74,10 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "random",
         ],
     ),
-    ("visits", &["budget", "calendar", "event", "pseudonym"]),
+    (
+        "visits",
+        &["budget", "calendar", "event", "pseudonym", "state_codec"],
+    ),
     (
         "aggregate",
         &[
@@ -59,6 +86,7 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "config",
             "event",
             "pseudonym",
+            "state_codec",
             "visits",
         ],
     ),
@@ -75,6 +103,7 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "outage",
             "pseudonym",
             "random",
+            "state_codec",
             "varint",
             "visits",
         ],
@@ -101,12 +130,21 @@ const MAY_USE: [(&str, &[&str]); 42] = [
     // Carries bytes between collectors, and knows nothing of their meaning.
     (
         "cluster",
-        &["calendar", "clock", "config", "outage", "random"],
+        &[
+            "calendar",
+            "clock",
+            "config",
+            "outage",
+            "random",
+            "state_codec",
+        ],
     ),
+    // Carries the state between two processes, and knows nothing of its meaning.
+    ("upgrade", &["random"]),
     (
         "flush",
         &[
-            "calendar", "clock", "config", "journal", "outage", "sites", "store",
+            "calendar", "clock", "config", "disk", "journal", "outage", "sites", "store",
         ],
     ),
     (
@@ -228,6 +266,7 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "registry",
             "report",
             "store",
+            "state_codec",
             "telemetry",
         ],
     ),
@@ -264,8 +303,10 @@ const MAY_USE: [(&str, &[&str]); 42] = [
             "registry",
             "report",
             "sites",
+            "state_codec",
             "store",
             "telemetry",
+            "upgrade",
             "web",
         ],
     ),

@@ -514,12 +514,17 @@ fn configurations_of_shards_that_do_not_work_are_errors_that_say_why() {
         (
             &["store.shards=[[\"http://a:8123\", \"http://b:8123\"]]"][..],
             "store.shards",
-            "this version writes to one for each shard",
+            "needs store.replication = \"collector\"",
+        ),
+        (
+            &["store.replication=collector"],
+            "store.replication",
+            "which is empty",
         ),
         (
             &["store.shards=[[\"http://a:8123\"], []]"],
             "store.shards",
-            "shard 2 has 0 replicas",
+            "shard 2 has no URL",
         ),
         (
             &["store.shards=[[\"http://a:8123\"], [\"http://a:8123\"]]"],
@@ -560,7 +565,7 @@ fn configurations_of_shards_that_do_not_work_are_errors_that_say_why() {
                 "store.replication=keeper",
             ],
             "store.replication",
-            "keeps no replicas of shards",
+            "with Keeper, are not supported",
         ),
         (
             &[

@@ -49,6 +49,7 @@ pub fn options(database: &str) -> StoreOptions {
         database: database.to_owned(),
         cluster: None,
         shard: ShardPlace::WHOLE,
+        replica_urls: Vec::new(),
         data_dir: PathBuf::new(),
         backup_dir: None,
         program: program(),

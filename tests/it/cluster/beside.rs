@@ -1,11 +1,14 @@
 //! What one collector is told holds at all of them before it is answered.
 
+use std::ops::Range;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Cluster, address};
+use super::{Cluster, address, wait_for_collectors};
 use crate::access::{Caller, SECRET, claims, hand_over, sign};
 use crate::consent::{ACCEPT, WITHDRAW, ask, choose, cookie, ledger};
-use crate::support::{AGENT, DAY, Server, hit, until, view};
+use crate::support::{AGENT, DAY, Server, hit, until, view, wait_for_state};
 
 /// A platform that hands creators over, and a registry that is not polled.
 fn start() -> Cluster {
@@ -106,6 +109,14 @@ fn sites_tokens_and_live_numbers_are_those_of_the_cluster() {
     assert_eq!((reads(here), reads(there)), (401, 401));
 }
 
+/// None of these tokens signs anybody in.
+fn assert_used(server: &Server, numbers: Range<usize>, token: impl Fn(usize) -> String) {
+    for number in numbers {
+        let again = hand_over(server, &token(number));
+        assert_eq!(again.status, 401, "{number}: {}", again.text());
+    }
+}
+
 #[test]
 fn a_handover_token_is_used_once_also_after_a_collector_died_and_a_sign_out_holds_everywhere() {
     let mut cluster = start();
@@ -134,12 +145,39 @@ fn a_handover_token_is_used_once_also_after_a_collector_died_and_a_sign_out_hold
     assert_eq!((signed_out.status, roles()), (204, 0));
 
     cluster.servers[1].kill();
-    for number in 0..8 {
-        let again = hand_over(&cluster.servers[0], &token(number));
-        assert_eq!(again.status, 401, "{}", again.text());
-    }
+    assert_used(&cluster.servers[0], 0..8, token);
     // Those who come now are signed in.
     assert_eq!(hand_over(&cluster.servers[0], &token(8)).status, 303);
+
+    // One that starts anew remembers nothing, and decides about some of them.
+    cluster.servers[1].restart();
+    for server in &cluster.servers {
+        wait_for_collectors(server, 2);
+    }
+    for server in &cluster.servers {
+        assert_used(server, 0..9, token);
+    }
+}
+
+/// The collector that decides about some of the tokens hangs during the call.
+#[test]
+fn a_handover_token_of_a_collector_that_hangs_is_used_after_a_second() {
+    let cluster = start();
+    let token = |number: usize| sign(&claims(&["mia"], &format!("hang-{number}")));
+    cluster.servers[1].signal(Signal::STOP);
+    wait_for_state(cluster.servers[1].pid(), "T");
+    for number in 0..8 {
+        let used = hand_over(&cluster.servers[0], &token(number));
+        assert_eq!(used.status, 303, "{}", used.text());
+    }
+
+    // Also at once: it has heard nothing for long, and must not take the other one for dead.
+    cluster.servers[1].signal(Signal::CONT);
+    assert_used(&cluster.servers[1], 0..8, token);
+    for server in &cluster.servers {
+        wait_for_collectors(server, 2);
+        assert_used(server, 0..8, token);
+    }
 }
 
 #[test]

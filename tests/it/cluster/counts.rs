@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Cluster, address};
+use super::{Cluster, address, totals};
 use crate::canary::{files, holds};
 use crate::mail::{PERSON, link, load, mail_settings, persons, pixel, report};
-use crate::support::{ABSENT, AGENT, Client, DAY, NOON, Server, ask, grant_of, hit, until, view};
+use crate::support::{ABSENT, AGENT, Client, NOON, Server, ask, grant_of, hit, until, view};
 
 const COMPATIBLE: &str = r#"
 [[compatible]]
@@ -17,12 +17,6 @@ declared = "The page loads the script only after its own consent platform said y
 stored_refusals = "unseen"
 token = "a token of tom's server"
 "#;
-
-fn totals(server: &Server, site: &str) -> (u64, u64) {
-    let totals = server.report(site, DAY)["totals"].clone();
-    let figure = |name: &str| totals[name].as_u64().unwrap();
-    (figure("visitors"), figure("hits"))
-}
 
 #[test]
 fn a_visitor_of_every_collector_is_one_and_a_hit_sent_to_each_is_one() {

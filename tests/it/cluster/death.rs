@@ -6,29 +6,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Cluster, address, advance, wait_for_collectors, wait_for_visitors};
-use crate::support::{Client, DAY, NOON, Server, grant_of, hit, until, view};
+use super::{Cluster, advance, visit, wait_for_collectors, wait_for_visitors};
+use crate::support::{Client, DAY, NOON, Server, until};
 
 const PEOPLE: usize = 300;
 /// For a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HOUR: i64 = 3_600_000;
 const MIDNIGHT: i64 = NOON + 12 * HOUR;
-
-/// A view by a person, and its status.
-fn visit(client: &mut Client, person: usize, at: i64) -> u16 {
-    let (address, cookie, now) = (
-        address(person),
-        grant_of(person as u128 + 7),
-        at.to_string(),
-    );
-    let who = [
-        ("X-Forwarded-For", address.as_str()),
-        ("Cookie", &cookie),
-        ("X-Footfall-Now", &now),
-    ];
-    hit(client, &view("/u/mia"), &who).status
-}
 
 fn visit_all(server: &Server, at: i64) {
     let mut client = server.client();

@@ -23,6 +23,10 @@ impl Engine {
         engine
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.port.address()
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.port.address())
     }

@@ -8,6 +8,7 @@ mod hits;
 mod open_server;
 mod port;
 pub mod program;
+mod upgrade;
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub use hits::{
     view_pages,
 };
 pub use port::Port;
+pub use upgrade::{Upgrade, wait_for_state};
 
 /// The version of a valid grant. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;
@@ -448,13 +450,19 @@ fn spawn(dir: &Path, settings: &[String], environment: &[(String, String)]) -> C
 }
 
 fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {
+    run_command(&mut command, "serve", dir, settings);
+    command.spawn().expect("the program starts")
+}
+
+/// Completes the command line, and sends what the program says to the log.
+fn run_command(command: &mut Command, name: &str, dir: &Path, settings: &[String]) {
     let log = File::options()
         .create(true)
         .append(true)
         .open(dir.join("log"))
         .expect("a file for the log");
     command
-        .args(["serve", "--config"])
+        .args([name, "--config"])
         .arg(dir.join("footfall.toml"));
     for pair in settings {
         command.args(["--set", pair]);
@@ -463,9 +471,7 @@ fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the log twice"))
-        .stderr(log)
-        .spawn()
-        .expect("the program starts")
+        .stderr(log);
 }
 
 impl Drop for Server {

@@ -1,0 +1,112 @@
+//! Upgrades that meet a stop, and those that could not be finished: whoever is told to stop stops,
+//! and a process that cannot continue finds out before it has taken over.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{totals, view_at};
+use crate::support::{Body, Client, NOON, SITES, Server, hit, until, view, wait_for_state};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Connections beside which the new process's limit leaves no room for its own files.
+const CONNECTIONS: usize = 150;
+
+#[test]
+fn a_limit_of_open_files_below_the_connections_is_refused_and_nothing_changes() {
+    let server = Server::start(SITES);
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| server.client()).collect();
+    for client in &mut clients {
+        view_at(client, "/u/mia", NOON);
+    }
+
+    let output = std::process::Command::new("prlimit")
+        .args(["--nofile=200", env!("CARGO_BIN_EXE_footfall"), "upgrade"])
+        .arg("--config")
+        .arg(server.dir().join("footfall.toml"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let output = output.expect("prlimit starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("ulimit -n"), "{error}");
+
+    for client in &mut clients {
+        view_at(client, "/u/mia", NOON + 1000);
+    }
+    server.flush();
+    assert_eq!(totals(&server)[..2], [2 * CONNECTIONS as u64, 1]);
+}
+
+#[test]
+fn a_stop_of_the_old_process_during_an_upgrade_stops_the_new_one_too() {
+    let mut server = Server::start(SITES);
+    view_at(&mut server.client(), "/u/mia", NOON);
+    let mut upgrade = server.begin_upgrade(&["test.upgrade_stop=received"]);
+    upgrade.stops();
+    server.signal(Signal::TERM);
+    until(|| server.log().contains("stopping"), "it is told to stop");
+
+    upgrade.signal(Signal::CONT);
+    let ended = [server.ended_within(PATIENCE).flatten(), upgrade.ended()];
+    assert_eq!(ended, [Some(0), Some(0)], "{}", server.log());
+    server.set(&["test.upgrade_stop="]);
+    server.restart();
+    server.flush();
+    assert_eq!(totals(&server)[..2], [1, 1], "{}", server.log());
+}
+
+#[test]
+fn a_collector_that_is_stopping_refuses_an_upgrade() {
+    let mut server = Server::start_with(SITES, &["server.drain_secs=3"]);
+    view_at(&mut server.client(), "/u/mia", NOON);
+    server.signal(Signal::TERM);
+    until(|| server.log().contains("stopping"), "it is told to stop");
+    let mut upgrade = server.begin_upgrade(&[]);
+    assert_eq!(upgrade.ended(), Some(1));
+    assert!(
+        server.log().contains("the collector is stopping"),
+        "{}",
+        server.log()
+    );
+    assert_eq!(server.ended_within(PATIENCE), Some(Some(0)));
+}
+
+#[test]
+fn a_new_process_that_is_told_to_stop_before_it_serves_stops_in_order() {
+    let mut server = Server::start(SITES);
+    view_at(&mut server.client(), "/u/mia", NOON);
+    let mut upgrade = server.begin_upgrade(&["test.upgrade_stop=taken"]);
+    upgrade.stops();
+    upgrade.signal(Signal::TERM);
+    upgrade.signal(Signal::CONT);
+    assert_eq!(upgrade.ended(), Some(0), "{}", server.log());
+    assert_eq!(server.ended_within(PATIENCE), Some(Some(0)));
+    server.set(&["test.upgrade_stop="]);
+    server.restart();
+    server.flush();
+    assert_eq!(totals(&server)[..2], [1, 1], "{}", server.log());
+}
+
+/// The old process still sends segments, and then closes the store.
+#[test]
+fn an_erasure_that_is_asked_for_while_the_store_changes_hands_waits_for_it() {
+    let mut server = Server::start_with(SITES, &["test.upgrade_stop=released"]);
+    let mut client = server.client();
+    assert_eq!(hit(&mut client, &view("/u/mia"), &[]).status, 202);
+    server.flush();
+    let mut upgrade = server.begin_upgrade(&["test.upgrade_stop="]);
+    assert!(upgrade.serves());
+    wait_for_state(server.pid(), "T");
+
+    let host = server.address().to_string();
+    let mut operator = server.client();
+    let path = "/api/v1/sites/mia/erase";
+    operator
+        .send("POST", path, &[("Host", &host)], Body::None)
+        .unwrap();
+    server.signal(Signal::CONT);
+    assert_eq!(server.replace(upgrade), Some(0), "{}", server.log());
+    assert_eq!(operator.receive().unwrap().status, 200);
+}
