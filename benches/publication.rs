@@ -207,6 +207,7 @@ async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
         database: "footfall".into(),
         cluster: None,
         shard: ShardPlace::WHOLE,
+        replica_urls: Vec::new(),
         data_dir: PathBuf::from(dir),
         backup_dir: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),

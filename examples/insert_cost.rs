@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         database: "footfall".to_owned(),
         cluster: None,
         shard: ShardPlace::WHOLE,
+        replica_urls: Vec::new(),
         data_dir,
         backup_dir: None,
         program,

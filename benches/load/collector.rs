@@ -51,16 +51,29 @@ pub fn pixel() -> Result<String> {
 }
 
 pub fn start(options: &Options, dir: &Path) -> Result<Target> {
-    let text = fs::read_to_string(&options.config)
-        .with_context(|| format!("the collector's configuration {}", options.config.display()))?;
+    start_with(&options.load.collector, &options.load.config, dir, &[])
+}
+
+/// Starts a collector with settings beside those of its configuration; all its files are in `dir`.
+pub fn start_with(
+    collector: &Path,
+    config: &Path,
+    dir: &Path,
+    settings: &[String],
+) -> Result<Target> {
+    let text = fs::read_to_string(config)
+        .with_context(|| format!("the collector's configuration {}", config.display()))?;
     let data = dir.join("data");
     fs::create_dir_all(&data)?;
     fs::write(data.join("mail.keys"), KEY)?;
     fs::write(data.join("consent.keys"), CONSENT_KEYS)?;
     let config = dir.join("collector.toml");
     fs::write(&config, text.replace(DIRECTORY, &data.to_string_lossy()))?;
-    let mut command = Command::new(&options.collector);
+    let mut command = Command::new(collector);
     command.arg("serve").arg("--config").arg(config);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
     Target::start(command, Listens::Said, dir.join("collector.log"))
 }
 

@@ -34,12 +34,13 @@ pub enum Pace {
 /// What one window brought.
 pub struct Window {
     pub latencies: Histogram,
+    /// Hits that were answered 2xx.
     pub accepted: u64,
-    /// Accepted hits that were page views.
+    /// Those that were page views.
     pub views: u64,
-    /// Answers outside 2xx.
+    /// Hits that were answered otherwise.
     pub refused: u64,
-    /// Requests whose connection was lost before an answer: nobody knows whether they were counted.
+    /// Hits whose connection was lost before an answer: nobody knows whether they were counted.
     pub lost: u64,
     /// From the first send to the end of the window; the last answers may come later.
     pub wall: Duration,
@@ -73,8 +74,15 @@ struct Connection {
     stream: TcpStream,
     /// What of an answer has arrived so far; nearly always nothing, as an answer fits one packet.
     partial: Vec<u8>,
-    /// When the hit in flight was due, and whether it is a view.
-    flight: Option<(Instant, bool)>,
+    /// The request in flight.
+    flight: Option<Flight>,
+}
+
+#[derive(Clone, Copy)]
+struct Flight {
+    due: Instant,
+    hits: u64,
+    views: u64,
 }
 
 impl<'a> Driver<'a> {
@@ -212,8 +220,12 @@ impl<'a> Driver<'a> {
         self.next = (place + 1) % self.requests.len();
         self.requests[place].renew(&mut self.chance, self.fresh);
         let request = &self.requests[place];
-        self.connections[index].flight = Some((due, request.view));
-        // A request is under a kilobyte and the only one on its connection, so the send buffer
+        self.connections[index].flight = Some(Flight {
+            due,
+            hits: request.hits,
+            views: request.views,
+        });
+        // A request is a few kilobytes at most and the only one on its connection, so the send buffer
         // takes it whole.
         match (&self.connections[index].stream).write(&request.bytes) {
             Ok(written) if written == request.bytes.len() => Ok(()),
@@ -286,18 +298,18 @@ impl<'a> Driver<'a> {
         close: bool,
         window: &mut Window,
     ) -> Result<()> {
-        let Some((due, view)) = self.connections[index].flight.take() else {
+        let Some(flight) = self.connections[index].flight.take() else {
             // A keep-alive limit said with a 408: the connection is of no more use, and no hit is
             // lost by it.
             self.connections[index] = self.open(index)?;
             return Ok(());
         };
-        window.latencies.record(due.elapsed());
+        window.latencies.record(flight.due.elapsed());
         if (200..300).contains(&status) {
-            window.accepted += 1;
-            window.views += u64::from(view);
+            window.accepted += flight.hits;
+            window.views += flight.views;
         } else {
-            window.refused += 1;
+            window.refused += flight.hits;
         }
         if close {
             self.connections[index] = self.open(index)?;
@@ -311,8 +323,8 @@ impl<'a> Driver<'a> {
     fn lose(&mut self, index: usize, window: &mut Window) -> Result<()> {
         let connection = self.open(index)?;
         let lost = std::mem::replace(&mut self.connections[index], connection);
-        if lost.flight.is_some() {
-            window.lost += 1;
+        if let Some(flight) = lost.flight {
+            window.lost += flight.hits;
             self.idle.push_back(index);
         }
         Ok(())

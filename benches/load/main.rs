@@ -7,17 +7,21 @@
 mod answer;
 mod ask;
 mod bare;
+mod cluster;
 mod collector;
 mod drive;
 mod histogram;
 mod interrupt;
 mod machine;
+#[path = "../../tests/it/support/open_server.rs"]
+mod open_server;
 #[path = "../../tests/it/support/port.rs"]
 mod port;
 mod requests;
 mod rounds;
 mod table;
 mod target;
+mod threads;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +33,7 @@ use clap::{Parser, Subcommand};
 
 use drive::{Driver, Pace};
 use requests::Wish;
-use rounds::{BARE, Bench, COUNTED};
+use rounds::{BARE, Bench, COUNTED, COUNTED_MANY, OPENED, TOGETHER};
 use table::line;
 
 /// The collector's own allocator, so that the bare handler is not slower by a worse one. It wipes
@@ -53,12 +57,15 @@ enum Task {
     Run(Options),
     /// Be the bare handler (started by `run`).
     Bare { address: SocketAddr },
+    /// Measure what a hit costs in a cluster of two, beside one collector.
+    Cluster(cluster::Options),
     /// Load any address and print what came back: how the generator itself is measured.
     Aim(Aim),
 }
 
+/// What loads a collector in rounds.
 #[derive(clap::Args)]
-pub struct Options {
+pub struct LoadOptions {
     #[arg(long, default_value = env!("CARGO_BIN_EXE_footfall"))]
     collector: PathBuf,
     #[arg(long, default_value = "benches/collector.toml")]
@@ -68,15 +75,21 @@ pub struct Options {
     connections: usize,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds of one window; several times the collector's flush interval.
-    #[arg(long, default_value = "10", value_parser = seconds)]
-    seconds: Duration,
     /// The longest a segment stays open by the collector's configuration, in seconds.
     #[arg(long, default_value = "3", value_parser = seconds)]
     flush: Duration,
     /// Hits of a hundred that come from somebody not seen before.
     #[arg(long, default_value_t = 25)]
     fresh: u64,
+}
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    load: LoadOptions,
+    /// Seconds of one window; several times the collector's flush interval.
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    seconds: Duration,
     /// Measure the pixels of mails only.
     #[arg(long)]
     mails: bool,
@@ -106,6 +119,7 @@ struct Aim {
 fn main() -> Result<ExitCode> {
     match Cli::parse().task {
         Some(Task::Run(options)) => run(&options),
+        Some(Task::Cluster(options)) => cluster::run(&options).map(|()| ExitCode::SUCCESS),
         Some(Task::Bare { address }) => bare::serve(address).map(|()| ExitCode::SUCCESS),
         Some(Task::Aim(task)) => aim(&task).map(|()| ExitCode::SUCCESS),
         // `cargo bench` and `cargo test --benches` run every bench without arguments: nothing to do
@@ -131,10 +145,10 @@ fn run(options: &Options) -> Result<ExitCode> {
     println!("load average at the end: {}", machine::load_average());
     println!(
         "load: {} connections, {} requests, {} % of the hits by a new visitor, {} rounds of {:?}; targets on CPU {}, generator on CPU {}\n",
-        options.connections,
+        options.load.connections,
         requests::REQUESTS,
-        options.fresh,
-        options.rounds,
+        options.load.fresh,
+        options.load.rounds,
         options.seconds,
         target::TARGET_CPU,
         target::OWN_CPU
@@ -147,7 +161,7 @@ fn run(options: &Options) -> Result<ExitCode> {
 fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     let (counted, tally) = (&bench.rows[COUNTED], &bench.tally);
     let (hits, ratio, dropped) = (
-        bench.hits_per_second(),
+        bench.hits_per_second(COUNTED),
         bench.cpu_ratio(),
         bench.drop_ratio(),
     );
@@ -198,6 +212,19 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
         "{}",
         line("cpu_ratio_bare_same_rate", bench.cpu_ratio_same_rate(), 3)
     );
+    let micros_per_hit = |time: Duration| {
+        (bench.thread_hits > 0).then(|| time.as_secs_f64() * 1e6 / bench.thread_hits as f64)
+    };
+    for (kind, time) in bench.threads.by_name() {
+        let name = format!("cpu_us_per_hit_{kind}");
+        println!("{}", line(&name, micros_per_hit(time), 2));
+    }
+    let together = bench.hits_per_second(TOGETHER);
+    println!("{}", line("hits_per_s_core_bodies_of_20", together, 0));
+    let many = bench.hits_per_second(COUNTED_MANY);
+    println!("{}", line("hits_per_s_core_512_connections", many, 0));
+    let many_ratio = bench.cpu_ratio_many();
+    println!("{}", line("cpu_ratio_bare_512_connections", many_ratio, 3));
     println!("{}", line("hits_per_s_core", hits, 0));
     println!("{}", line("cpu_ratio_bare", ratio, 3));
     println!("{}", line("p99_ms_half_load", counted.half_load_p99(), 2));
@@ -240,7 +267,7 @@ struct Mails {
 }
 
 fn conclude_mails(bench: &Bench<'_>) -> Mails {
-    let (tally, per_second) = (&bench.tally, bench.mails_per_second());
+    let (tally, per_second) = (&bench.tally, bench.hits_per_second(OPENED));
     println!("mails_answered={}", tally.mails);
     println!(
         "{}",

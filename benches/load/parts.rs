@@ -17,6 +17,7 @@ mod port;
 mod requests;
 mod table;
 mod target;
+mod threads;
 
 mod answer_tests {
     use crate::answer::*;
@@ -167,10 +168,9 @@ mod requests_tests {
         };
         assert!((18..=22).contains(&share("utm_campaign")));
         assert!((38..=42).contains(&share("\"referrer\":\"\"")));
-        assert!(
-            (78..=82)
-                .contains(&(one.iter().filter(|request| request.view).count() * 100 / REQUESTS))
-        );
+        assert!((78..=82).contains(
+            &(one.iter().map(|request| request.views).sum::<u64>() * 100 / REQUESTS as u64)
+        ));
     }
 
     #[test]
@@ -180,7 +180,26 @@ mod requests_tests {
             assert!(head.contains("\r\nDNT: 1\r\n"));
             assert_eq!(field(&request, "Content-Length"), body.len().to_string());
             let json: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(json["kind"] == "view", request.view);
+            assert_eq!(u64::from(json["kind"] == "view"), request.views);
+        }
+    }
+
+    #[test]
+    fn a_body_of_several_hits_has_an_id_of_its_own_for_each() {
+        let mut chance = Chance::new(1);
+        for mut request in build(Wish::CountedTogether).into_iter().take(50) {
+            request.renew(&mut chance, 0);
+            let (_, body) = text(&request).split_once("\r\n\r\n").unwrap();
+            assert_eq!(field(&request, "Content-Length"), body.len().to_string());
+
+            let hits: Vec<serde_json::Value> = serde_json::from_str(body).unwrap();
+            let ids: BTreeSet<&str> = hits.iter().map(|hit| hit["id"].as_str().unwrap()).collect();
+            let views = hits.iter().filter(|hit| hit["kind"] == "view").count();
+            assert_eq!([hits.len(), ids.len()], [HITS_PER_BODY; 2]);
+            assert_eq!(
+                (hits.len() as u64, views as u64),
+                (request.hits, request.views)
+            );
         }
     }
 
@@ -215,20 +234,34 @@ mod requests_tests {
         );
         request.renew(&mut chance, 0);
         assert_eq!(field(&request, "X-Forwarded-For"), address);
+        let id_at = request.ids_at[0];
         let changed: Vec<usize> = (0..before.len())
             .filter(|at| request.bytes[*at] != before[*at])
             .collect();
-        assert!(
-            changed.len() > 20
-                && changed
-                    .iter()
-                    .all(|at| (request.id_at..request.id_at + 32).contains(at))
-        );
+        assert!(changed.len() > 20 && changed.iter().all(|at| (id_at..id_at + 32).contains(at)));
         request.renew(&mut chance, 100);
         assert_ne!(field(&request, "X-Forwarded-For"), address);
         assert_eq!(request.bytes.len(), before.len());
-        let id = &request.bytes[request.id_at..request.id_at + 32];
+        let id = &request.bytes[id_at..id_at + 32];
         assert!(id.iter().all(u8::is_ascii_hexdigit) && id.iter().any(|byte| *byte != b'0'));
+    }
+
+    #[test]
+    fn a_request_for_an_owner_comes_from_networks_of_that_owner() {
+        let mut chance = Chance::new(1);
+        let owner = Owner {
+            place: 1,
+            collectors: 2,
+        };
+        let mut request = build(Wish::Counted).swap_remove(7);
+        request.send_to_owner(owner, &mut chance);
+        for _ in 0..200 {
+            let address: Ipv4Addr = field(&request, "X-Forwarded-For").parse().unwrap();
+            let [a, b, c, _] = address.octets();
+            let hash = crc32fast::hash(format!("{a}.{b}.{c}.0").as_bytes());
+            assert_eq!((hash >> 16 & 0x7fff) % 2, 1, "{address}");
+            request.renew(&mut chance, 100);
+        }
     }
 
     #[test]
@@ -292,6 +325,12 @@ mod table_tests {
 
 mod target_tests {
     use crate::target::*;
+
+    #[test]
+    fn a_thread_has_the_name_between_the_outer_brackets() {
+        let name = crate::threads::thread_name("7 (actix-rt (1) x) S 1 7");
+        assert_eq!(name, Some("actix-rt (1) x"));
+    }
 
     #[test]
     fn cpu_ticks_are_read_behind_a_command_with_brackets_and_spaces() {

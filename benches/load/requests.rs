@@ -1,8 +1,8 @@
 //! The load: 4 096 complete requests, built once from a fixed seed, the same bytes for every
 //! target.
 //!
-//! Two fields are overwritten in place before each send, at offsets noted while building: the hit's
-//! random id (always; a repeated id would be answered as a duplicate, which is cheaper than a
+//! Two fields are overwritten in place before each send, at offsets noted while building: the hits'
+//! random ids (always; a repeated id would be answered as a duplicate, which is cheaper than a
 //! count), and in a chosen share of the sends the client address. Without the second the same 4 096
 //! visitors would come back for ever: a collector that counts visitors would do nothing new after
 //! the first tenth of a second, and its rows at rest would round to none.
@@ -13,6 +13,8 @@ use footfall::config::Secret;
 use footfall::consent::GrantKeys;
 
 pub const REQUESTS: usize = 4_096;
+/// Hits in one body of [`Wish::CountedTogether`].
+pub const HITS_PER_BODY: usize = 20;
 pub const HOST: &str = "bench.example";
 /// Signs the grants of the load; the collector gets the same file.
 pub const CONSENT_KEYS: &str = "bench YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
@@ -54,17 +56,39 @@ const PUBLIC: [u8; 14] = [
 pub enum Wish {
     /// A grant in the cookie and no signal: to be counted.
     Counted,
+    /// The same with [`HITS_PER_BODY`] hits in each body.
+    CountedTogether,
     /// The same request with `DNT: 1`: to be dropped.
     Dropped,
 }
 
 pub struct Request {
     pub bytes: Vec<u8>,
-    /// A page view: the one kind that raises a site's own hits, which is what the report is checked
-    /// against.
-    pub view: bool,
-    pub id_at: usize,
+    /// Hits in it; a load of a pixel counts as one.
+    pub hits: u64,
+    /// Those that are page views: the one kind that raises a site's own hits, which is what the
+    /// report is checked against.
+    pub views: u64,
+    /// Where the ids of its hits begin.
+    pub ids_at: Vec<usize>,
     address_at: usize,
+    /// New addresses are of networks that this collector of a cluster owns.
+    owner: Option<Owner>,
+}
+
+/// A collector by its place in a cluster of so many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    pub place: usize,
+    pub collectors: usize,
+}
+
+impl Owner {
+    /// Whether the /24 of the address is this collector's: docs/operate/CLUSTER.md.
+    fn owns(self, address: &[u8]) -> bool {
+        let network = [&address[..12], b"0"].concat();
+        (crc32fast::hash(&network) >> 16 & 0x7fff) as usize % self.collectors == self.place
+    }
 }
 
 /// A small generator of its own (splitmix64): the load must be the same on every machine and for
@@ -132,9 +156,11 @@ fn opening(pixel: &str, agents: &[String], chance: &mut Chance) -> Request {
     .expect("writing to a String does not fail");
     Request {
         bytes: head.into_bytes(),
-        view: false,
-        id_at,
+        hits: 1,
+        views: 0,
+        ids_at: vec![id_at],
         address_at,
+        owner: None,
     }
 }
 
@@ -147,15 +173,30 @@ impl Request {
     /// Makes the request one nobody has sent before, by somebody not seen before in `fresh` of a
     /// hundred cases.
     pub fn renew(&mut self, chance: &mut Chance, fresh: u64) {
-        let (high, low) = (chance.next(), chance.next());
-        let id = &mut self.bytes[self.id_at..self.id_at + 32];
-        write_hex(&mut id[..16], high);
-        write_hex(&mut id[16..], low);
+        for &id_at in &self.ids_at {
+            let (high, low) = (chance.next(), chance.next());
+            let id = &mut self.bytes[id_at..id_at + 32];
+            write_hex(&mut id[..16], high);
+            write_hex(&mut id[16..], low);
+        }
         if fresh > 0 && chance.percent(fresh) {
-            write_address(
-                &mut self.bytes[self.address_at..self.address_at + 15],
-                chance,
-            );
+            self.change_address(chance);
+        }
+    }
+
+    /// Comes from networks that a collector owns from now on.
+    pub fn send_to_owner(&mut self, owner: Owner, chance: &mut Chance) {
+        self.owner = Some(owner);
+        self.change_address(chance);
+    }
+
+    fn change_address(&mut self, chance: &mut Chance) {
+        let address = &mut self.bytes[self.address_at..self.address_at + 15];
+        loop {
+            write_address(address, chance);
+            if self.owner.is_none_or(|owner| owner.owns(address)) {
+                return;
+            }
         }
     }
 }
@@ -164,7 +205,16 @@ fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance)
     let agent = &agents[chance.below(agents.len() as u64) as usize];
     let language = LANGUAGES[chance.below(LANGUAGES.len() as u64) as usize];
     let page = page(chance);
-    let (body, view) = body(&page, chance);
+    let Body {
+        text,
+        hits,
+        views,
+        ids_at,
+    } = if wish == Wish::CountedTogether {
+        joined_body(&page, chance)
+    } else {
+        single_body(&page, chance)
+    };
     let mut address = [0; 15];
     write_address(&mut address, chance);
     let mut head = format!(
@@ -186,20 +236,62 @@ fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance)
         "\r\nAccept: */*\r\nAccept-Language: {language}\r\nAccept-Encoding: gzip, deflate, br\r\nContent-Type: application/json\r\n\
          Origin: https://{HOST}\r\nReferer: {page}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n{signal}\
          Cookie: ff_consent={consent}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+        text.len()
     )
     .expect("writing to a String does not fail");
-    let id_at = head.len() + ID_AT;
-    head.push_str(&body);
+    let body_at = head.len();
+    head.push_str(&text);
     Request {
         bytes: head.into_bytes(),
-        view,
-        id_at,
+        hits,
+        views,
+        ids_at: ids_at.into_iter().map(|at| body_at + at).collect(),
         address_at,
+        owner: None,
     }
 }
 
+/// The body of a request, with the places of its hits' ids.
+struct Body {
+    text: String,
+    hits: u64,
+    views: u64,
+    ids_at: Vec<usize>,
+}
+
 const ID_AT: usize = "{\"id\":\"".len();
+
+fn single_body(page: &str, chance: &mut Chance) -> Body {
+    let (text, view) = hit(page, chance);
+    Body {
+        text,
+        hits: 1,
+        views: u64::from(view),
+        ids_at: vec![ID_AT],
+    }
+}
+
+/// What a visitor did on one page, sent together.
+fn joined_body(page: &str, chance: &mut Chance) -> Body {
+    let mut body = Body {
+        text: "[".to_owned(),
+        hits: 0,
+        views: 0,
+        ids_at: Vec::new(),
+    };
+    for place in 0..HITS_PER_BODY {
+        let (text, view) = hit(page, chance);
+        if place > 0 {
+            body.text.push(',');
+        }
+        body.ids_at.push(body.text.len() + ID_AT);
+        body.text.push_str(&text);
+        body.hits += 1;
+        body.views += u64::from(view);
+    }
+    body.text.push(']');
+    body
+}
 
 /// Half the visits go to twenty pages; a site has its profile page and fourteen below it.
 fn page(chance: &mut Chance) -> String {
@@ -216,7 +308,7 @@ fn page(chance: &mut Chance) -> String {
 }
 
 /// Eight in ten hits are views, the rest clicks and events: about 240 bytes with a referrer.
-fn body(page: &str, chance: &mut Chance) -> (String, bool) {
+fn hit(page: &str, chance: &mut Chance) -> (String, bool) {
     let referrer = match chance.percent(40) {
         true => String::new(),
         false => referrer(chance.below(REFERRERS)),

@@ -17,6 +17,7 @@ use super::port::Port;
 use super::requests::{self, Request, Wish};
 use super::table::{Row, Sample, median, ratio};
 use super::target::{Listens, Target, installed, nginx};
+use super::threads::ThreadTimes;
 use super::{Options, collector};
 
 const NGINX: usize = 0;
@@ -25,7 +26,12 @@ pub const COUNTED: usize = 2;
 pub const DROPPED: usize = 3;
 pub const KNOWN: usize = 4;
 pub const OPENED: usize = 5;
-const ROWS: usize = 6;
+pub const BARE_MANY: usize = 6;
+pub const COUNTED_MANY: usize = 7;
+pub const TOGETHER: usize = 8;
+const ROWS: usize = 9;
+/// Connections of the rows that show what more of them cost.
+const MANY_CONNECTIONS: usize = 512;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 pub struct Bench<'o> {
@@ -34,9 +40,13 @@ pub struct Bench<'o> {
     targets: [Option<Target>; 3],
     pub rows: [Row; ROWS],
     counted: Vec<Request>,
+    together: Vec<Request>,
     dropped: Vec<Request>,
     opened: Vec<Request>,
     pub tally: Tally,
+    /// CPU time of the collector's windows by kind of thread, and their hits.
+    pub threads: ThreadTimes,
+    pub thread_hits: u64,
 }
 
 /// All hits ever sent to be counted, warm-up and half load included: what the report must show at
@@ -63,6 +73,9 @@ impl<'o> Bench<'o> {
             "footfall, hits with DNT",
             "footfall, known visitors only",
             "footfall, pixels of mails",
+            "bare, 512 connections",
+            "footfall, 512 connections",
+            "footfall, bodies of 20 hits",
         ];
         let mut rows = labels.map(|label| Row {
             label: label.to_owned(),
@@ -87,19 +100,20 @@ impl<'o> Bench<'o> {
                 Err(reason) => rows[index].absent = Some(format!("{reason:#}")),
             }
         }
-        let (counted, dropped) = (
-            requests::build(Wish::Counted),
-            requests::build(Wish::Dropped),
-        );
+        let [counted, together, dropped] =
+            [Wish::Counted, Wish::CountedTogether, Wish::Dropped].map(requests::build);
         let opened = requests::openings(&collector::pixel()?);
         Ok(Bench {
             options,
             targets,
             rows,
             counted,
+            together,
             dropped,
             opened,
             tally: Tally::default(),
+            threads: ThreadTimes::default(),
+            thread_hits: 0,
         })
     }
 
@@ -109,6 +123,7 @@ impl<'o> Bench<'o> {
             self.half_load()?;
             self.at_rest()?;
             self.rotate(&[KNOWN])?;
+            self.rotate(&[BARE_MANY, COUNTED_MANY, TOGETHER])?;
             self.tally.reported = self.reported()?;
         }
         self.rotate(&[OPENED])?;
@@ -118,7 +133,7 @@ impl<'o> Bench<'o> {
 
     /// Each round starts with another target, so that none always runs on what another left behind.
     fn rotate(&mut self, order: &[usize]) -> Result<()> {
-        for round in 0..self.options.rounds {
+        for round in 0..self.options.load.rounds {
             for step in 0..order.len() {
                 let row = order[(round + step) % order.len()];
                 if let Some(sample) = self.saturate(row)? {
@@ -143,20 +158,31 @@ impl<'o> Bench<'o> {
         };
         let options = self.options;
         let (requests, fresh) = match row {
-            DROPPED => (&mut self.dropped, options.fresh),
+            DROPPED => (&mut self.dropped, options.load.fresh),
             KNOWN => (&mut self.counted, 0),
             // The same program again within seconds would be a resend.
             OPENED => (&mut self.opened, 100),
-            _ => (&mut self.counted, options.fresh),
+            TOGETHER => (&mut self.together, options.load.fresh),
+            _ => (&mut self.counted, options.load.fresh),
+        };
+        let connections = match row {
+            BARE_MANY | COUNTED_MANY => MANY_CONNECTIONS,
+            _ => options.load.connections,
         };
         let awake = Awake::new(target)?;
-        let mut driver = Driver::connect(target.address, options.connections, requests, fresh)?;
+        let mut driver = Driver::connect(target.address, connections, requests, fresh)?;
         let warm = driver.run(WARM_UP, Pace::Closed)?;
         let before = reading(target, row, options)?;
+        let threads_before = target.thread_times()?;
         let window = driver.run(options.seconds, Pace::Closed)?;
         let loaded = target.cpu()?;
         let after = reading(target, row, options)?;
+        let threads = target.thread_times()?;
         drop((driver, awake));
+        if row == COUNTED {
+            self.threads.add_difference(&threads_before, &threads);
+            self.thread_hits += window.accepted;
+        }
         self.note(row, &warm)?;
         self.note(row, &window)?;
         Ok(Some(sample(&window, before, loaded, after)))
@@ -173,7 +199,7 @@ impl<'o> Bench<'o> {
         let pace = Pace::Open {
             per_second: ceiling / 2.0,
         };
-        for round in 0..self.options.rounds {
+        for round in 0..self.options.load.rounds {
             for row in [NGINX, BARE, COUNTED] {
                 let Some(target) = self.targets[row].as_ref() else {
                     continue;
@@ -181,9 +207,9 @@ impl<'o> Bench<'o> {
                 let awake = Awake::new(target)?;
                 let mut driver = Driver::connect(
                     target.address,
-                    self.options.connections,
+                    self.options.load.connections,
                     &mut self.counted,
-                    self.options.fresh,
+                    self.options.load.fresh,
                 )?;
                 let warm = driver.run(WARM_UP, pace)?;
                 let before = reading(target, row, self.options)?.0;
@@ -225,7 +251,7 @@ impl<'o> Bench<'o> {
         if row == OPENED {
             self.tally.mails += window.accepted;
         }
-        if row == COUNTED || row == KNOWN {
+        if matches!(row, COUNTED | KNOWN | COUNTED_MANY | TOGETHER) {
             self.tally.hits += window.accepted;
             self.tally.views += window.views;
         }
@@ -295,17 +321,13 @@ impl<'o> Bench<'o> {
         })?))
     }
 
-    pub fn mails_per_second(&self) -> Option<f64> {
-        median(
-            self.rows[OPENED]
-                .samples
-                .iter()
-                .map(|sample| sample.per_second),
-        )
-    }
-
     pub fn cpu_ratio(&self) -> Option<f64> {
         ratio(&self.rows[COUNTED], &self.rows[BARE])
+    }
+
+    /// The same ratio at 512 connections.
+    pub fn cpu_ratio_many(&self) -> Option<f64> {
+        ratio(&self.rows[COUNTED_MANY], &self.rows[BARE_MANY])
     }
 
     /// The same ratio at the same rate: nobody's saved wake-ups of a saturated core in it.
@@ -320,19 +342,19 @@ impl<'o> Bench<'o> {
         ratio(&self.rows[DROPPED], &self.rows[COUNTED])
     }
 
-    pub fn hits_per_second(&self) -> Option<f64> {
-        median(
-            self.rows[COUNTED]
-                .samples
-                .iter()
-                .map(|sample| sample.per_second),
-        )
+    /// The median hits per second of a row's windows.
+    pub fn hits_per_second(&self, row: usize) -> Option<f64> {
+        self.rows[row].median(|sample| sample.per_second)
     }
 }
 
 /// The target that serves a row's load.
 fn place(row: usize) -> usize {
-    row.min(COUNTED)
+    match row {
+        NGINX => NGINX,
+        BARE | BARE_MANY => BARE,
+        _ => COUNTED,
+    }
 }
 
 /// Wakes a target for as long as it lives.
@@ -362,13 +384,18 @@ fn reading(target: &Target, row: usize, options: &Options) -> Result<(Duration, 
     Ok((target.cpu()?, metrics))
 }
 
-/// Waits until the collector has handed everything to the engine.
+/// Waits until the collector has sent everything to the engine.
 fn settle(target: &Target, options: &Options) -> Result<()> {
+    wait_until_stored(target, options.load.flush)
+}
+
+/// The same for a collector whose segments close after `flush` at the latest.
+pub fn wait_until_stored(target: &Target, flush: Duration) -> Result<()> {
     if matches!(ask(target.address, "POST", "/test/flush"), Ok((200, _))) {
         return Ok(());
     }
     // No test door: the open segment closes by its age, and then waits until the engine has it.
-    sleep(options.flush + Duration::from_millis(500));
+    sleep(flush + Duration::from_millis(500));
     let until = Instant::now() + Duration::from_secs(60);
     while metrics(target.address)?
         .segments_waiting

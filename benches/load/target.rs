@@ -20,6 +20,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use super::ask::ask;
 use super::interrupt;
 use super::port::Port;
+use super::threads::ThreadTimes;
 
 /// The targets' core and the generator's.
 pub const TARGET_CPU: usize = 0;
@@ -135,14 +136,25 @@ impl Target {
     /// CPU time of all threads so far, those that have ended included, and of the embedded engine's
     /// process.
     pub fn cpu(&self) -> Result<Duration> {
-        let mut ticks = 0;
+        let mut time = Duration::ZERO;
         for process in self.family() {
             let stat = fs::read_to_string(process.join("stat")).context("the target is gone")?;
-            ticks += cpu_ticks(&stat).context("/proc/PID/stat without its times")?;
+            time += cpu_time(&stat).context("/proc/PID/stat without its times")?;
         }
-        Ok(Duration::from_secs_f64(
-            ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
-        ))
+        Ok(time)
+    }
+
+    /// CPU time so far by kind of thread.
+    pub fn thread_times(&self) -> Result<ThreadTimes> {
+        let [own, started @ ..] = &self.family()[..] else {
+            bail!("the target is gone");
+        };
+        let mut times = ThreadTimes::of_process(own);
+        for process in started {
+            let stat = fs::read_to_string(process.join("stat")).context("the engine is gone")?;
+            times.engine += cpu_time(&stat).context("/proc/PID/stat without its times")?;
+        }
+        Ok(times)
     }
 
     /// The most memory it ever held at once, in MiB; with the embedded engine's process, the sum of
@@ -209,6 +221,14 @@ impl Drop for Target {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The CPU time that a `stat` file of a process or a thread says.
+pub fn cpu_time(stat: &str) -> Option<Duration> {
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    Some(Duration::from_secs_f64(
+        cpu_ticks(stat)? as f64 / per_second,
+    ))
 }
 
 /// utime + stime: the 14th and 15th field, counted after the command, which may hold spaces and

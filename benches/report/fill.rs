@@ -1,5 +1,5 @@
 //! A platform of some 13 000 sites over 90 days: most are small, a few have thousands of rows a
-//! day.
+//! day. A shard holds those that are its own.
 //!
 //! A site's day has a *shape*: how many pages, links and events it counts, and how many values each
 //! of its attributes has. The engine makes the rows itself, a class of sites after the other.
@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use footfall::event::{SiteId, Subject};
 use footfall::store::{EngineLimits, ShardPlace, Store, StoreOptions};
 
-use crate::{LAST_DAY, Outcome};
-
-const DAYS: u32 = 90;
+use crate::{LAST_DAY, Outcome, Shard};
 
 struct Class {
     /// Its first site has this name: the one that is measured.
@@ -51,18 +49,23 @@ const CLASSES: [Class; 3] = [
     },
 ];
 
-pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
+pub fn fill(dir: &Path, shard: Shard, days: u32, library: &Path) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    // The embedded engine, which fills the tables, is not a shard: it cannot open them again.
+    let marker = shard.data_dir(dir).with_extension("filled");
+    if marker.exists() {
+        return Ok(());
+    }
     runtime.block_on(async {
-        let store = Store::connect(&options(dir, library)).await?;
+        let store = Store::connect(&options(dir, shard, library)).await?;
         if rows(&store, "faults").await? > 0 {
             println!("rows of daily: {}", rows(&store, "daily").await?);
             return Ok(());
         }
         for (number, class) in CLASSES.iter().enumerate() {
-            sites(&store, number, class).await?;
+            sites(&store, (shard, days), number, class).await?;
             println!(
                 "{}: {} sites, rows of daily so far {}",
                 class.name,
@@ -70,7 +73,7 @@ pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
                 rows(&store, "daily").await?
             );
         }
-        beside(&store).await?;
+        beside(&store, days).await?;
         for table in [
             "daily",
             "published",
@@ -86,11 +89,25 @@ pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
             rows(&store, "daily").await?,
             store.disk_bytes().await? as f64 / 1e6
         );
+        if shard.count > 1 {
+            record_place(&store, shard).await?;
+            std::fs::write(&marker, "")?;
+        }
         Ok(())
     })
 }
 
-fn options(dir: &Path, library: &Path) -> StoreOptions {
+/// Makes the database the shard, as `store/shard.rs` does for one without counts.
+async fn record_place(store: &Store, shard: Shard) -> Outcome<()> {
+    let create = "CREATE TABLE shard_places (number UInt32, shards UInt32, at DateTime('UTC') \
+                  DEFAULT now('UTC')) ENGINE = MergeTree ORDER BY (number, shards)";
+    run(store, create).await?;
+    let (number, count) = (shard.index + 1, shard.count);
+    let insert = format!("INSERT INTO shard_places (number, shards) SELECT {number}, {count}");
+    run(store, &insert).await
+}
+
+fn options(dir: &Path, shard: Shard, library: &Path) -> StoreOptions {
     StoreOptions {
         url: None,
         user: None,
@@ -99,7 +116,8 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         database: "footfall".to_owned(),
         cluster: None,
         shard: ShardPlace::WHOLE,
-        data_dir: dir.to_owned(),
+        replica_urls: Vec::new(),
+        data_dir: shard.data_dir(dir),
         backup_dir: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
         library: library.to_owned(),
@@ -181,7 +199,12 @@ fn attribute(subject: &str, items: u32, prefix: &str, dim: &str, values: u32) ->
     )
 }
 
-async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
+async fn sites(
+    store: &Store,
+    (shard, days): (Shard, u32),
+    number: usize,
+    class: &Class,
+) -> Outcome<()> {
     let first = SiteId::from_key(class.name).as_u128();
     let id = format!(
         "if(s.number = 0, toUInt128('{first}'), reinterpretAsUInt128(sipHash128(s.number, {number})))"
@@ -194,9 +217,12 @@ async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
         let rows = |columns: &str, only: &str| {
             format!(
                 "SELECT {id}, toDate('{LAST_DAY}') - d.number, subject, item, {columns} \
-                 FROM (SELECT number FROM numbers({from}, {many})) AS s CROSS JOIN numbers({DAYS}) AS d \
-                 CROSS JOIN (SELECT *, 1 + rand(cityHash64(item, value)) % {weight} AS n FROM ({}) WHERE {only}) AS shape",
-                shape(class)
+                 FROM (SELECT number FROM numbers({from}, {many})) AS s CROSS JOIN numbers({days}) AS d \
+                 CROSS JOIN (SELECT *, 1 + rand(cityHash64(item, value)) % {weight} AS n FROM ({}) WHERE {only}) AS shape \
+                 WHERE {id} % {} = {}",
+                shape(class),
+                shard.count,
+                shard.index
             )
         };
         let totals = "n * 2, n, n + n % 2, n % 3, n * 31, if(subject = 'page', n % 4, 0), if(subject = 'page', n % 5, 0)";
@@ -220,7 +246,7 @@ async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
 }
 
 /// What is derived from `daily`, and what stands beside it.
-async fn beside(store: &Store) -> Outcome<()> {
+async fn beside(store: &Store, days: u32) -> Outcome<()> {
     let of_sites = "FROM daily WHERE subject = 'site'";
     run(store, &format!("INSERT INTO activity SELECT day, site, hits, visitors, visits, bounces, seconds {of_sites}"))
         .await?;
@@ -233,7 +259,7 @@ async fn beside(store: &Store) -> Outcome<()> {
         ),
     )
     .await?;
-    let of_platform = format!("subject = 'site' AND day > toDate('{LAST_DAY}') - {DAYS}");
+    let of_platform = format!("subject = 'site' AND day > toDate('{LAST_DAY}') - {days}");
     run(
         store,
         &format!(

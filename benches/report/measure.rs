@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{LAST_DAY, Outcome};
+use crate::port::Port;
+use crate::{LAST_DAY, Outcome, Shard, open_server};
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 40;
@@ -34,8 +35,8 @@ const PLATFORM: [&str; 6] = [
     "/api/v1/drops?range=28d",
 ];
 
-pub fn measure(dir: &Path) -> Outcome<()> {
-    let collector = Collector::start(dir)?;
+pub fn measure(dir: &Path, shards: Option<u32>) -> Outcome<()> {
+    let collector = Collector::start(dir, shards)?;
     let (mut panels, mut dashboards) = (0.0_f64, 0.0_f64);
     for site in SITES {
         // Of this site: the collector closes a connection that idles while others are measured.
@@ -122,17 +123,35 @@ fn together(collector: &Collector, paths: &[String]) -> Outcome<(f64, f64)> {
 struct Collector {
     child: Child,
     address: SocketAddr,
+    engines: Vec<Child>,
+    /// Those of the engines.
+    _ports: Vec<Port>,
 }
 
 impl Collector {
-    fn start(dir: &Path) -> Outcome<Collector> {
+    fn start(dir: &Path, shards: Option<u32>) -> Outcome<Collector> {
         let noon = format!("{LAST_DAY}T12:00:00Z")
             .parse::<jiff::Timestamp>()?
             .as_millisecond();
+        let count = shards.unwrap_or(0);
+        let ports: Vec<Port> = (0..count).map(|_| Port::hold()).collect();
+        let engines = Shard::all(count).zip(&ports);
+        let engines = engines
+            .map(|(shard, port)| open_server::start(&shard.data_dir(dir), port.address(), &[]));
+        let engines: Vec<Child> = engines.collect();
+        let url = |port: &Port| format!("http://{}", port.address());
+        let store = match &*ports {
+            [] => format!("dir = \"{}/store\"", dir.display()),
+            [only] => format!("url = \"{}\"", url(only)),
+            several => {
+                let urls: Vec<Vec<String>> = several.iter().map(|port| vec![url(port)]).collect();
+                format!("shards = {urls:?}")
+            }
+        };
         let config = format!(
             "[[profiles]]\nhost = \"pages.example\"\npath = \"/u/{{profile}}\"\nzone = \"UTC\"\n\
              [server]\nlisten = \"127.0.0.1:0\"\n[journal]\ndir = \"{dir}/journal\"\n[ledger]\ndir = \"{dir}/ledger\"\n\
-             [store]\ndir = \"{dir}/store\"\n[test]\nclock = true\nstart_millis = {noon}\n",
+             [store]\n{store}\n[test]\nclock = true\nstart_millis = {noon}\n",
             dir = dir.display()
         );
         std::fs::write(dir.join("config.toml"), config)?;
@@ -144,7 +163,12 @@ impl Collector {
             .spawn()?;
         let log = child.stderr.take().ok_or("no log")?;
         let address = said_address(BufReader::new(log))?;
-        let collector = Collector { child, address };
+        let collector = Collector {
+            child,
+            address,
+            engines,
+            _ports: ports,
+        };
         for _ in 0..600 {
             std::thread::sleep(Duration::from_millis(100));
             if collector
@@ -186,8 +210,10 @@ fn said_address(mut log: impl BufRead + Send + 'static) -> Outcome<SocketAddr> {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for process in std::iter::once(&mut self.child).chain(&mut self.engines) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
