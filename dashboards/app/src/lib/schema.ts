@@ -242,6 +242,7 @@ export type Health = {
   store_ready: boolean;
   shards: number;
   shards_away: number[];
+  replicas_away: { shard: number; replica: number }[];
   checks: {
     name: "port" | "journal" | "keys" | "store" | "publication" | "retention" | "ledger" | "clock";
     ok: boolean;
