@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack engine-chaos bi-clients fuzz check measure format size release packaging bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack engine-chaos cluster-chaos bi-clients fuzz check measure format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -17,6 +17,7 @@ help:
 	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
 	@echo 'make engine-chaos  kills and stops the embedded engine 240 times under load; ten minutes'
+	@echo 'make cluster-chaos  breaks 2 collectors, 4 replicas and their network under load; ten minutes, CHAOS_SECS=60 for one'
 	@echo 'make bi-clients    reads the BI port with the Python clients of ClickHouse; needs python3-venv'
 	@echo 'make fuzz     the parsers of foreign bytes, a minute each; FUZZ_SECS=600 for longer'
 	@echo 'make measure  names, documentation and structure of the code, as figures'
@@ -60,13 +61,14 @@ test: node_modules/.installed
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(nproc) ))} cargo test --locked --no-fail-fast
 	$(MAKE) e2e
 
+# With the program that `cargo test` builds: `cargo build` selects other features of dependencies, and builds most anew.
 e2e: node_modules/.installed tests/e2e/node_modules/.installed tracker/node_modules/.installed chromium
-	cargo build --locked
+	cargo test --locked --no-run
 	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test
 
 # Small in `make test`. Ends with lines for machines; tests/attacks/README.md says what they mean.
 attack: node_modules/.installed tests/e2e/node_modules/.installed chromium
-	cargo build --locked
+	cargo test --locked --no-run
 	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test consent.spec.js
 	node tests/attacks/core_dump.mjs "$(TARGET)/debug/footfall"
 	cargo test --locked --test attacks -- --full
@@ -75,6 +77,11 @@ attack: node_modules/.installed tests/e2e/node_modules/.installed chromium
 engine-chaos: node_modules/.installed
 	cargo test --locked --test it -- --ignored --exact --nocapture engine::engine_chaos_in_full | tee "$(TARGET)/engine-chaos.log"
 	@grep -E '^(engine_kills|lost|doubled)=' "$(TARGET)/engine-chaos.log"
+
+# Small in `make test`. The last four lines are for machines.
+cluster-chaos: node_modules/.installed
+	CHAOS_SECS=$${CHAOS_SECS:-600} cargo test --locked --test it -- --ignored --exact --nocapture cluster_chaos::cluster_chaos_in_full | tee "$(TARGET)/cluster-chaos.log"
+	@grep -E '^(faults|lost|doubled|visitors_off)=' "$(TARGET)/cluster-chaos.log"
 
 # Clients that are not needed to build or test: into the build folder.
 bi-clients: node_modules/.installed
