@@ -4,7 +4,7 @@
 mod permissions;
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -99,7 +99,7 @@ pub fn write_atomic_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Res
 /// As for [`write_atomic`], or the error of `write`.
 pub fn write_atomic_with(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let beside = path.with_extension("writing");
     write_synced_with(&beside, write)?;
@@ -115,6 +115,29 @@ pub fn append_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().append(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_data()
+}
+
+/// Writes bytes after the first `length` of a file, cuts off what was there, and syncs. With a length
+/// of 0, the file need not exist.
+///
+/// # Errors
+///
+/// The file is shorter or cannot be written. Some of the bytes may be in it.
+pub fn write_after(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(length == 0).mode(0o600);
+    let mut file = options.truncate(false).open(path)?;
+    if file.metadata()?.len() < length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    file.set_len(length)?;
+    file.seek(SeekFrom::End(0))?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    match length {
+        0 => sync_folder(parent_folder(path)),
+        _ => Ok(()),
+    }
 }
 
 fn rename_synced(beside: &Path, path: &Path) -> io::Result<()> {
@@ -133,7 +156,7 @@ fn write_synced(beside: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn write_synced_with(
     beside: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut file = BufWriter::new(create_private_file(beside)?);
     let written = write(&mut file)

@@ -112,6 +112,16 @@ pub enum RegistryChange {
 }
 
 impl RegistryChange {
+    /// The name of the entry.
+    pub fn name(&self) -> &str {
+        match self {
+            RegistryChange::Site { rule, .. } => &rule.id,
+            RegistryChange::Alias { rule, .. } => &rule.alias,
+            RegistryChange::RemovedSite { name, .. } => name,
+            RegistryChange::RemovedAlias { alias, .. } => alias,
+        }
+    }
+
     /// The rule is as a registration of it must be.
     ///
     /// # Errors

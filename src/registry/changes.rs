@@ -3,11 +3,11 @@
 //! The first read after a start is complete, in pages. From then on only rows with a higher
 //! revision than those read last are read.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::snapshot::RegistryCopy;
+use super::snapshot::{RegistryCopy, StoredChanges};
 use super::{Registry, validation};
 use crate::access::AuditEntry;
 use crate::config::{AliasRule, RegistryChange, SiteRule};
@@ -21,6 +21,7 @@ use crate::store::{RegistryRevisions, Store, StoreError};
 const MAX_INSERT_TIME: Duration = Duration::from_secs(60);
 
 /// State of the sites and aliases read last.
+#[derive(Default)]
 pub(super) struct EntriesState {
     /// `None` until they were read from the store.
     revisions: Option<RegistryRevisions>,
@@ -33,42 +34,31 @@ pub(super) struct EntriesState {
     complete_read_at: Option<Instant>,
     /// How often entries without a row in the store were removed.
     erasures: u64,
-    copy: Arc<Mutex<RegistryCopy>>,
 }
 
 impl EntriesState {
-    /// Reads the copy on disk, and makes its entries those of the directory.
-    pub(super) fn open(directory: &SiteDirectory, path: PathBuf) -> EntriesState {
-        let shown = path.display().to_string();
-        let mut copy = RegistryCopy::new(path);
-        match copy.read_entries(&directory.time_zones()) {
-            Ok(Some(entries)) => directory.replace_entries(entries),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(
-                    path = shown,
-                    error,
-                    "the copy of the registry cannot be read; its sites count once the store can \
-                     be reached"
-                );
-            }
-        }
-        EntriesState {
-            revisions: None,
-            read_revisions: RegistryRevisions::default(),
-            grown_at: None,
-            complete_read_at: None,
-            erasures: 0,
-            copy: Arc::new(Mutex::new(copy)),
-        }
-    }
-
     fn set_revisions(&mut self, revisions: RegistryRevisions) {
         if self.read_revisions != revisions {
             self.read_revisions = revisions;
             self.grown_at = Some(Instant::now());
         }
         self.revisions = Some(revisions);
+    }
+}
+
+/// Reads the copy on disk, and makes its entries those of the directory.
+pub(super) fn read_copy(copy: &RegistryCopy, directory: &SiteDirectory) {
+    match copy.read_entries(&directory.time_zones()) {
+        Ok(Some(entries)) => directory.replace_entries(entries),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(
+                path = %copy.path().display(),
+                error,
+                "the copy of the registry cannot be read; its sites count once the store can be \
+                 reached"
+            );
+        }
     }
 }
 
@@ -222,8 +212,7 @@ impl Registry {
         });
         self.directory.apply_changes(removals.collect());
         // The lines of former changes would keep the names.
-        let replaced = self.write_copy(&state, None).await;
-        replaced.map_err(|error| {
+        self.replace_copy().await.map_err(|error| {
             tracing::error!(%error, "the copy of the registry cannot be written");
             Problem::change_unconfirmed()
         })
@@ -250,7 +239,7 @@ impl Registry {
         state.set_revisions(known.after_changes(&changes));
         let effective = self.directory.apply_changes(changes);
         if !effective.is_empty() {
-            self.store_copy(state, Some(effective)).await;
+            self.store_in_copy(effective).await;
         }
     }
 
@@ -262,10 +251,26 @@ impl Registry {
     ) -> Result<(), StoreError> {
         // Before the pages: what changes meanwhile is read again afterwards.
         let revisions = store.registry_revisions().await?;
-        let (entries, is_changed) = self.read_pages(store).await?;
+        let mut read = CompleteRead::new(&self.directory);
+        let (mut is_changed, mut is_stored) = (false, true);
+        loop {
+            let (next, changes) = self.read_page(store, read).await?;
+            read = next;
+            let Some(changes) = changes else {
+                break;
+            };
+            // Page by page: a million changes would take more memory than the sites.
+            if !changes.is_empty() {
+                is_changed = true;
+                is_stored &= self.append_to_copy(changes, usize::MAX / 4).await;
+            }
+        }
+
         if is_changed {
-            self.directory.replace_entries(entries);
-            self.store_copy(state, None).await;
+            self.directory.replace_entries(read.entries);
+        }
+        if !is_stored {
+            self.replace_copy_or_log().await;
         }
         state.set_revisions(revisions);
         state.complete_read_at = None;
@@ -284,7 +289,16 @@ impl Registry {
             }
         };
         let revisions = store.registry_revisions().await?;
-        let (mut entries, is_changed) = self.read_pages(store).await?;
+        let mut read = CompleteRead::new(&self.directory);
+        let mut read_changes = Vec::new();
+        loop {
+            let (next, changes) = self.read_page(store, read).await?;
+            read = next;
+            match changes {
+                Some(changes) => read_changes.extend(changes),
+                None => break,
+            }
+        }
 
         let mut state = self.entries.lock().await;
         let changes = store.read_registry_changes(revisions).await?;
@@ -292,78 +306,114 @@ impl Registry {
         let Some(changes) = changes.filter(|_| state.erasures == erasures) else {
             return Ok(());
         };
-        if is_changed {
+        if !read_changes.is_empty() {
             let zones = self.directory.time_zones();
             for change in &changes {
-                entries.apply_change(change, &zones);
+                read.entries.apply_change(change, &zones);
             }
-            self.directory.replace_entries(entries);
-            self.store_copy(&state, None).await;
+            self.directory.replace_entries(read.entries);
+            read_changes.extend(changes.iter().cloned());
+            self.store_in_copy(read_changes).await;
         }
         state.set_revisions(revisions.after_changes(&changes));
         state.complete_read_at = None;
         Ok(())
     }
 
-    /// All entries of the store, and whether they differ from those of the directory.
-    async fn read_pages(&self, store: &Store) -> Result<(RegistryIndex, bool), StoreError> {
-        let mut read = CompleteRead::new(&self.directory);
-        let mut after = String::new();
-        loop {
-            let page = store.read_registered_sites(&after).await?;
-            let Some(RegistryChange::Site { rule, .. }) = page.last() else {
-                break;
-            };
-            after.clone_from(&rule.id);
-            read = run_blocking(move || read.with_page(&page)).await;
-        }
-        after.clear();
-        loop {
-            let page = store.read_registered_aliases(&after).await?;
-            let Some(RegistryChange::Alias { rule, .. }) = page.last() else {
-                break;
-            };
-            after.clone_from(&rule.alias);
-            read = run_blocking(move || read.with_page(&page)).await;
-        }
-        Ok(run_blocking(move || read.finish()).await)
-    }
-
-    async fn store_copy(&self, state: &EntriesState, changes: Option<Vec<RegistryChange>>) {
-        if let Err(error) = self.write_copy(state, changes).await {
-            tracing::warn!(%error, "the copy of the registry cannot be written; a start without \
-                the store will lack the last changes");
-        }
-    }
-
-    /// Adds changes to the copy on disk, or replaces it by the entries of the directory.
-    async fn write_copy(
+    /// Reads the next page: what it changes; `None` after the last one.
+    async fn read_page(
         &self,
-        state: &EntriesState,
-        changes: Option<Vec<RegistryChange>>,
-    ) -> std::io::Result<()> {
-        let copy = Arc::clone(&state.copy);
-        let (entries, zones) = (
-            self.directory.registered_entries(),
-            self.directory.time_zones(),
-        );
-        run_blocking(move || {
-            let mut copy = copy.lock().unwrap_or_else(PoisonError::into_inner);
-            match changes {
-                Some(changes) => copy.store_changes(&changes, &entries, &zones),
-                None => copy.replace_entries(&entries, &zones),
+        store: &Store,
+        read: CompleteRead,
+    ) -> Result<(CompleteRead, Option<Vec<RegistryChange>>), StoreError> {
+        let page = match read.next {
+            NextPage::Sites => store.read_registered_sites(&read.after).await?,
+            NextPage::Aliases => store.read_registered_aliases(&read.after).await?,
+            NextPage::None => return Ok((read, None)),
+        };
+        let (read, changes) = run_blocking(move || read.with_page(page)).await;
+        Ok((read, Some(changes)))
+    }
+
+    /// Adds changes to the copy on disk, which are in the directory.
+    async fn store_in_copy(&self, changes: Vec<RegistryChange>) {
+        let entry_count = self.directory.registered_entries().entry_count();
+        if !self.append_to_copy(changes, entry_count).await {
+            self.replace_copy_or_log().await;
+        }
+    }
+
+    /// Appends changes to the copy on disk, after which there are at most `entry_count` entries.
+    /// `false` if it must be replaced, because it lacks other changes.
+    async fn append_to_copy(&self, changes: Vec<RegistryChange>, entry_count: usize) -> bool {
+        let copy = Arc::clone(&self.copy);
+        let stored = run_blocking(move || copy.store_changes(&changes, entry_count)).await;
+        match stored {
+            Ok(StoredChanges::Appended) => true,
+            Ok(StoredChanges::Unstored) => false,
+            Ok(StoredChanges::CompactionDue) => {
+                // Nothing waits for it.
+                tokio::spawn(self.replace_copy_or_log());
+                true
             }
-        })
-        .await
+            Err(error) => {
+                log_copy_error(&error);
+                true
+            }
+        }
+    }
+
+    fn replace_copy_or_log(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (replacing, copy) = (self.replace_copy(), Arc::clone(&self.copy));
+        async move {
+            if let Err(error) = replacing.await
+                && !copy.is_closed()
+            {
+                log_copy_error(&error);
+            }
+        }
+    }
+
+    /// Replaces the copy on disk by the entries of the directory as they are now, and what is stored
+    /// from now on. With a million sites it takes seconds. The caller holds the lock of the entries,
+    /// and need not hold it until the end.
+    fn replace_copy(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let (copy, zones) = (Arc::clone(&self.copy), Arc::clone(&self.directory));
+        let replacement = copy.begin_replacing(self.directory.registered_entries());
+        run_blocking(move || copy.finish_replacing(&replacement, &zones.time_zones()))
+    }
+
+    /// Writes nothing to the copy on disk any more, which is another process's from now on.
+    pub async fn close_copy(&self) {
+        let copy = Arc::clone(&self.copy);
+        run_blocking(move || copy.close()).await;
     }
 }
 
-/// A complete read of the registry, before it is in force.
+fn log_copy_error(error: &io::Error) {
+    tracing::warn!(
+        %error,
+        "the copy of the registry cannot be written; a start without the store will lack the last \
+         changes"
+    );
+}
+
+/// A complete read of the registry, before it is in force: the sites by name, then the aliases, then
+/// the removal of all others.
 struct CompleteRead {
     directory: Arc<SiteDirectory>,
     entries: RegistryIndex,
     made: MadeEntries,
-    is_changed: bool,
+    next: NextPage,
+    /// The last name of the page before.
+    after: String,
+}
+
+#[derive(Clone, Copy)]
+enum NextPage {
+    Sites,
+    Aliases,
+    None,
 }
 
 impl CompleteRead {
@@ -372,23 +422,37 @@ impl CompleteRead {
             directory: Arc::clone(directory),
             entries: directory.registered_entries(),
             made: MadeEntries::default(),
-            is_changed: false,
+            next: NextPage::Sites,
+            after: String::new(),
         }
     }
 
-    fn with_page(mut self, page: &[RegistryChange]) -> CompleteRead {
+    /// Applies a page. Returns what it changed.
+    fn with_page(mut self, page: Vec<RegistryChange>) -> (CompleteRead, Vec<RegistryChange>) {
+        let last = page.last().map(|change| change.name().to_owned());
+        let Some(last) = last else {
+            self.after.clear();
+            let changes = match self.next {
+                NextPage::Sites => {
+                    self.next = NextPage::Aliases;
+                    Vec::new()
+                }
+                NextPage::Aliases | NextPage::None => {
+                    self.next = NextPage::None;
+                    self.entries.remove_others(&self.made)
+                }
+            };
+            return (self, changes);
+        };
+        self.after = last;
+
         let zones = self.directory.time_zones();
-        for change in page {
-            self.is_changed |= self.entries.apply_change(change, &zones);
+        let mut changes = page;
+        changes.retain(|change| {
             self.made.add_change(change);
-        }
-        self
-    }
-
-    /// The entries, and whether they differ from those of the directory.
-    fn finish(mut self) -> (RegistryIndex, bool) {
-        let removed = self.entries.remove_others(&self.made);
-        (self.entries, self.is_changed || removed)
+            self.entries.apply_change(change, &zones)
+        });
+        (self, changes)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::store::{ShardPlace, Store, StoreError, StoreShards, StoreSlot};
 use changes::EntriesState;
 use digests::DigestDays;
 use sign_outs::SignOuts;
+use snapshot::RegistryCopy;
 
 pub use sign_outs::SignOutReach;
 
@@ -61,6 +62,8 @@ pub struct Registry {
     has_names: Vec<AtomicBool>,
     /// State of the sites read last. Locked while they are read or changed: one change at a time.
     entries: Mutex<EntriesState>,
+    /// The sites on disk.
+    copy: Arc<RegistryCopy>,
     keys: ArcSwapOption<CredentialIndex>,
     /// Revision of the keys read last. Locked while they are read or changed.
     keys_revision: Mutex<Option<u64>>,
@@ -95,14 +98,16 @@ impl Registry {
         let has_names = (0..shards.shard_count())
             .map(|shard| AtomicBool::new(shard == 0))
             .collect();
-        let entries = EntriesState::open(&directory, dir.join("registry.json"));
+        let copy = Arc::new(RegistryCopy::new(dir.join("registry.json")));
+        changes::read_copy(&copy, &directory);
         Registry {
             directory,
             store: shards.first_slot(),
             shards,
             shard_names: std::sync::Mutex::default(),
             has_names,
-            entries: Mutex::new(entries),
+            entries: Mutex::default(),
+            copy,
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
             audit_queue: std::sync::Mutex::default(),

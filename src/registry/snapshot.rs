@@ -1,10 +1,13 @@
 //! The registry's copy on this machine: one JSON object a line, each a change. A change of the
 //! registry appends a line; once the lines are far more than the entries, the file is replaced
-//! atomically by one line for each entry.
+//! atomically by one line for each entry. That takes seconds with a million sites, and changes do
+//! not wait for it: they go to the file that is there, and at the end to the new one as well.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
@@ -19,9 +22,40 @@ const MAX_SURPLUS_LINES: usize = 10_000;
 /// The file, and how it stands.
 pub(super) struct RegistryCopy {
     path: PathBuf,
+    file: Mutex<CopyFile>,
+    /// Held while the file is replaced.
+    replacing: Mutex<()>,
+    /// Nothing is written any more.
+    is_closed: AtomicBool,
+}
+
+struct CopyFile {
     lines: usize,
-    /// The file ends with a whole line. Otherwise nothing may be appended to it.
-    is_whole: bool,
+    /// Bytes of whole lines. The rest of a line may follow them.
+    bytes: u64,
+    /// All entries in force follow from the lines. Otherwise the file must be replaced.
+    is_complete: bool,
+    /// The number of the last replacement that began; the others are abandoned.
+    replacement: u64,
+    /// While the file is being replaced, the changes since the replacement began.
+    added: Option<Vec<RegistryChange>>,
+}
+
+/// A replacement of the file that has begun.
+pub(super) struct Replacement {
+    number: u64,
+    entries: RegistryIndex,
+}
+
+/// What became of changes.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum StoredChanges {
+    /// They are in the file.
+    Appended,
+    /// They are in the file, which has become long and should be replaced.
+    CompactionDue,
+    /// They are not in the file, which must be replaced.
+    Unstored,
 }
 
 /// The content of the file in former versions.
@@ -34,11 +68,24 @@ struct FormerCopy {
 impl RegistryCopy {
     /// A copy that was not read yet.
     pub(super) fn new(path: PathBuf) -> RegistryCopy {
+        let file = CopyFile {
+            lines: 0,
+            bytes: 0,
+            is_complete: true,
+            replacement: 0,
+            added: None,
+        };
         RegistryCopy {
             path,
-            lines: 0,
-            is_whole: false,
+            file: Mutex::new(file),
+            replacing: Mutex::default(),
+            is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads the file; `None` if there is none.
@@ -47,90 +94,165 @@ impl RegistryCopy {
     ///
     /// The file cannot be read, or a line of it is not a valid change. A last line without its end
     /// is ignored.
-    pub(super) fn read_entries(
-        &mut self,
-        zones: &ZoneTable,
-    ) -> Result<Option<RegistryIndex>, String> {
-        let mut file = match File::open(&self.path) {
+    pub(super) fn read_entries(&self, zones: &ZoneTable) -> Result<Option<RegistryIndex>, String> {
+        let mut reader = match File::open(&self.path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
         let mut entries = RegistryIndex::default();
-        let (mut lines, mut line) = (0, Vec::new());
+        let (mut lines, mut bytes, mut line) = (0, 0, Vec::new());
         loop {
             line.clear();
-            file.read_until(b'\n', &mut line)
+            reader
+                .read_until(b'\n', &mut line)
                 .map_err(|error| error.to_string())?;
             if line.last() != Some(&b'\n') {
                 break;
             }
             apply_checked(&mut entries, parse_line(&line)?, zones)?;
             lines += 1;
+            bytes += line.len() as u64;
         }
 
-        if lines == 0 && !line.is_empty() {
+        let is_former = lines == 0 && !line.is_empty();
+        if is_former {
             read_former(&mut entries, &line, zones)?;
         }
-        self.lines = lines;
-        self.is_whole = lines > 0 && line.is_empty();
+        let mut file = lock(&self.file);
+        (file.lines, file.bytes, file.is_complete) = (lines, bytes, !is_former);
         Ok(Some(entries))
     }
 
-    /// Stores changes. `entries` are all entries after them.
+    /// Stores changes, after which there are `entry_count` entries.
     ///
     /// # Errors
     ///
-    /// The file cannot be written. It holds the entries before, or some of the changes.
+    /// The file cannot be written, or the copy was closed. The file may hold some of the changes.
     pub(super) fn store_changes(
-        &mut self,
+        &self,
         changes: &[RegistryChange],
-        entries: &RegistryIndex,
-        zones: &ZoneTable,
-    ) -> io::Result<()> {
-        let most_lines = 2 * entries.entry_count() + MAX_SURPLUS_LINES;
-        if !self.is_whole || self.lines + changes.len() > most_lines {
-            return self.replace_entries(entries, zones);
-        }
+        entry_count: usize,
+    ) -> io::Result<StoredChanges> {
         let mut text = Vec::new();
         for change in changes {
             write_line(&mut text, change)?;
         }
-        self.is_whole = false;
-        disk::append_synced(&self.path, &text)?;
-        self.is_whole = true;
-        self.lines += changes.len();
-        Ok(())
+
+        let mut file = lock(&self.file);
+        self.check_open()?;
+        if let Some(added) = &mut file.added {
+            added.extend_from_slice(changes);
+        }
+        if !file.is_complete {
+            return Ok(StoredChanges::Unstored);
+        }
+        file.is_complete = false;
+        disk::write_after(&self.path, file.bytes, &text)?;
+        file.is_complete = true;
+        file.lines += changes.len();
+        file.bytes += text.len() as u64;
+
+        let is_long = file.lines > 2 * entry_count + MAX_SURPLUS_LINES;
+        Ok(match is_long && file.added.is_none() {
+            true => StoredChanges::CompactionDue,
+            false => StoredChanges::Appended,
+        })
     }
 
-    /// Replaces the file: it holds these entries and none of those before.
+    /// Begins to replace the file: it will hold these entries, what is stored from now on, and nothing
+    /// else. What was stored before must be in the entries.
+    pub(super) fn begin_replacing(&self, entries: RegistryIndex) -> Replacement {
+        let mut file = lock(&self.file);
+        file.replacement += 1;
+        file.added = Some(Vec::new());
+        Replacement {
+            number: file.replacement,
+            entries,
+        }
+    }
+
+    /// Replaces the file, unless another replacement began later.
     ///
     /// # Errors
     ///
-    /// The file cannot be written; the former one is in place.
-    pub(super) fn replace_entries(
-        &mut self,
-        entries: &RegistryIndex,
+    /// The file cannot be written, or the copy was closed; the former file is in place.
+    pub(super) fn finish_replacing(
+        &self,
+        replacement: &Replacement,
         zones: &ZoneTable,
     ) -> io::Result<()> {
-        let mut lines = 0;
-        disk::write_atomic_with(&self.path, |file| {
-            for entry in entries.all_entries(zones) {
-                write_line(file, &entry)?;
+        let _one_at_a_time = lock(&self.replacing);
+        let is_latest = || lock(&self.file).replacement == replacement.number;
+        if !is_latest() {
+            return Ok(());
+        }
+
+        let (mut lines, mut bytes) = (0, 0);
+        let mut locked = None;
+        let replaced = disk::write_atomic_with(&self.path, |new| {
+            for entry in replacement.entries.all_entries(zones) {
+                self.check_open()?;
+                bytes += write_line(new, &entry)?;
+                lines += 1;
+            }
+            // Changes wait from here on: most bytes must be on the disk before.
+            new.flush()?;
+            new.get_ref().sync_data()?;
+            let file = locked.insert(lock(&self.file));
+            self.check_open()?;
+            if file.replacement != replacement.number {
+                return Err(io::Error::other("another replacement began later"));
+            }
+            for change in file.added.iter().flatten() {
+                bytes += write_line(new, change)?;
                 lines += 1;
             }
             Ok(())
-        })?;
-        self.lines = lines;
-        self.is_whole = true;
-        Ok(())
+        });
+
+        let mut file = locked.unwrap_or_else(|| lock(&self.file));
+        if file.replacement != replacement.number {
+            return Ok(());
+        }
+        file.added = None;
+        if replaced.is_ok() {
+            (file.lines, file.bytes, file.is_complete) = (lines, bytes, true);
+        }
+        replaced
+    }
+
+    /// Ends writing: from now on, the file is another process's. Abandons a replacement that is
+    /// under way.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        drop(lock(&self.replacing));
+        drop(lock(&self.file));
+    }
+
+    /// Whether nothing is written any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        match self.is_closed() {
+            true => Err(io::Error::other("the collector is stopping")),
+            false => Ok(()),
+        }
     }
 }
 
-fn write_line(file: &mut dyn Write, change: &RegistryChange) -> io::Result<()> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a change; the number of bytes.
+fn write_line(file: &mut dyn Write, change: &RegistryChange) -> io::Result<u64> {
     let mut line = serde_json::to_vec(change)?;
     line.push(b'\n');
-    file.write_all(&line)
+    file.write_all(&line)?;
+    Ok(line.len() as u64)
 }
 
 fn parse_line(line: &[u8]) -> Result<RegistryChange, String> {
@@ -208,48 +330,92 @@ mod tests {
         assert_eq!(held(&path), Ok(None));
 
         let zones = ZoneTable::default();
-        let (mut copy, mut entries) = (RegistryCopy::new(path.clone()), RegistryIndex::default());
-        let mut store = |changes: &[RegistryChange]| {
-            for change in changes {
-                entries.apply_change(change, &zones);
-            }
-            copy.store_changes(changes, &entries, &zones).unwrap();
+        let copy = RegistryCopy::new(path.clone());
+        let stored = |copy: &RegistryCopy, changes: &[RegistryChange]| {
+            copy.store_changes(changes, 4).unwrap()
         };
-        store(&[site("mia", 1)]);
+        assert_eq!(stored(&copy, &[site("mia", 1)]), StoredChanges::Appended);
         let first = fs::read(&path).unwrap();
-        store(&[site("tom", 2), alias("mia-new", "mia")]);
+        let changes = [site("tom", 2), alias("mia-new", "mia")];
+        assert_eq!(stored(&copy, &changes), StoredChanges::Appended);
         let second = fs::read(&path).unwrap();
         assert_eq!(second[..first.len()], first, "the change was appended");
         let all = vec![alias("mia-new", "mia"), site("mia", 1), site("tom", 2)];
         assert_eq!(held(&path), Ok(Some(all.clone())));
 
-        // A crash in the middle of a line loses that line only, and the next change repairs it.
+        // A crash in the middle of a line loses that line only, and the next change replaces it.
         fs::write(&path, [&second[..], b"{\"site\":{\"ru"].concat()).unwrap();
-        let mut torn = RegistryCopy::new(path.clone());
-        let mut read = torn.read_entries(&zones).unwrap().unwrap();
-        read.apply_change(&site("ann", 3), &zones);
-        torn.store_changes(&[site("ann", 3)], &read, &zones)
-            .unwrap();
-        assert_eq!(
-            held(&path),
-            Ok(Some(
-                [&[all[0].clone(), site("ann", 3)], &all[1..]].concat()
-            ))
-        );
+        let torn = RegistryCopy::new(path.clone());
+        assert_eq!(torn.read_entries(&zones).unwrap().unwrap().entry_count(), 3);
+        assert_eq!(stored(&torn, &[site("ann", 3)]), StoredChanges::Appended);
+        let with_ann = [&all[..1], &[site("ann", 3)], &all[1..]].concat();
+        assert_eq!(held(&path), Ok(Some(with_ann)));
 
         // The same site again and again: the file has lines for each change, but not for ever.
-        let mut most = 0;
-        for revision in 0..3 * u64::try_from(MAX_SURPLUS_LINES).unwrap() {
-            let changes = [site("tom", 10 + revision)];
-            read.apply_change(&changes[0], &zones);
-            // Not by way of the disk, which would sync each line.
-            torn.lines += 1;
-            if torn.lines.is_multiple_of(5000) {
-                torn.store_changes(&changes, &read, &zones).unwrap();
-            }
-            most = most.max(torn.lines);
+        let many: Vec<RegistryChange> = (0..MAX_SURPLUS_LINES)
+            .map(|revision| site("tom", 10 + revision as u64))
+            .collect();
+        assert_eq!(stored(&torn, &many), StoredChanges::Appended);
+        assert_eq!(stored(&torn, &many), StoredChanges::CompactionDue);
+        let entries = torn.read_entries(&zones).unwrap().unwrap();
+        let replacement = torn.begin_replacing(entries);
+        assert_eq!(stored(&torn, &many[..0]), StoredChanges::Appended);
+        torn.finish_replacing(&replacement, &zones).unwrap();
+        let lines = fs::read(&path).unwrap();
+        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 4);
+    }
+
+    /// As a file does that was cut, or that could not be written.
+    #[test]
+    fn a_file_that_lacks_changes_takes_no_others_until_it_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registry.json");
+        let zones = ZoneTable::default();
+        let copy = RegistryCopy::new(path.clone());
+        copy.store_changes(&[site("mia", 1)], 1).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(copy.store_changes(&[site("tom", 2)], 2).is_err());
+        let stored = copy.store_changes(&[site("ann", 3)], 3).unwrap();
+        assert_eq!(stored, StoredChanges::Unstored);
+
+        let all = [site("ann", 3), site("mia", 1), site("tom", 2)];
+        let mut entries = RegistryIndex::default();
+        for change in &all {
+            entries.apply_change(change, &zones);
         }
-        assert!(most <= MAX_SURPLUS_LINES + 5000, "{most} lines");
+        let replacement = copy.begin_replacing(entries);
+        copy.finish_replacing(&replacement, &zones).unwrap();
+        assert_eq!(held(&path), Ok(Some(all.to_vec())));
+        let stored = copy.store_changes(&[site("mia", 4)], 3).unwrap();
+        assert_eq!(stored, StoredChanges::Appended);
+    }
+
+    #[test]
+    fn a_change_during_a_replacement_is_in_both_files_and_a_closed_copy_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registry.json");
+        let zones = ZoneTable::default();
+        let copy = RegistryCopy::new(path.clone());
+        copy.store_changes(&[site("mia", 1)], 1).unwrap();
+        let mut entries = RegistryIndex::default();
+        entries.apply_change(&site("mia", 1), &zones);
+
+        let earlier = copy.begin_replacing(RegistryIndex::default());
+        let replacement = copy.begin_replacing(entries);
+        let stored = copy.store_changes(&[site("tom", 2)], 2).unwrap();
+        assert_eq!(stored, StoredChanges::Appended);
+        let both = Ok(Some(vec![site("mia", 1), site("tom", 2)]));
+        assert_eq!(held(&path), both, "in the former file");
+        copy.finish_replacing(&replacement, &zones).unwrap();
+        assert_eq!(held(&path), both, "in the new file");
+        copy.finish_replacing(&earlier, &zones).unwrap();
+        assert_eq!(held(&path), both, "it was abandoned");
+
+        let replacement = copy.begin_replacing(RegistryIndex::default());
+        copy.close();
+        assert!(copy.finish_replacing(&replacement, &zones).is_err());
+        assert!(copy.store_changes(&[site("ann", 3)], 3).is_err());
+        assert_eq!(held(&path), both);
     }
 
     #[test]

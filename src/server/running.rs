@@ -115,6 +115,7 @@ impl RunningCollector {
 
         // An interrupted publication is resumed at the next start.
         self.background.iter().for_each(JoinHandle::abort);
+        site.registry.close_copy().await;
         // Audit entries of sign-ins get only a part of the time: if the store hangs, segments need
         // the rest.
         let sign_ins = deadline.min(Instant::now() + self.limit / 4);

@@ -206,22 +206,29 @@ impl RegistryIndex {
         }
     }
 
-    /// Removes all entries but those of a complete read; `false` if there are no others.
-    pub fn remove_others(&mut self, made: &MadeEntries) -> bool {
+    /// Removes all entries but those of a complete read; returns the removals.
+    pub fn remove_others(&mut self, made: &MadeEntries) -> Vec<RegistryChange> {
         let sites = self.sites.keys();
         let sites = sites.filter(|name| !made.sites.contains(*name));
-        let sites: Vec<Arc<str>> = sites.cloned().collect();
-        for name in &sites {
-            self.remove_site(name);
-        }
-
         let aliases = self.aliases.keys();
         let aliases = aliases.filter(|alias| !made.aliases.contains(*alias));
-        let aliases: Vec<Arc<str>> = aliases.cloned().collect();
-        for alias in &aliases {
-            self.remove_alias(alias);
+        let sites = sites.map(|name| RegistryChange::RemovedSite {
+            name: name.to_string(),
+            revision: 0,
+        });
+        let aliases = aliases.map(|alias| RegistryChange::RemovedAlias {
+            alias: alias.to_string(),
+            revision: 0,
+        });
+        let removals: Vec<RegistryChange> = sites.chain(aliases).collect();
+        for removal in &removals {
+            match removal {
+                RegistryChange::RemovedSite { name, .. } => drop(self.remove_site(name)),
+                RegistryChange::RemovedAlias { alias, .. } => drop(self.remove_alias(alias)),
+                _ => {}
+            }
         }
-        !(sites.is_empty() && aliases.is_empty())
+        removals
     }
 
     fn put_site(&mut self, rule: &SiteRule, revision: u64, zones: &ZoneTable) -> bool {

@@ -41,6 +41,7 @@ impl RunningCollector {
         let ledger = self.ledger;
         let recorded = spawn_blocking(move || ledger.close()).await?;
         let recorded = recorded.context("the ledger did not close in order");
+        self.site.registry.close_copy().await;
 
         // Before the successor continues: systemd takes its messages only from then on.
         if let Ok(process) = successor.process_id() {
