@@ -1,11 +1,14 @@
 //! Used handover tokens; each is valid once, in a cluster as well (`web/used_tokens.rs`). They are
 //! kept in memory until they would have expired anyway.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::random::random_bytes;
 use crate::state_codec::{StateError, StateReader, StateWriter};
+
+/// The context of the key derivation that makes the digest of a token's id.
+const DIGEST_CONTEXT: &str = "footfall used handover token v1";
 
 /// The number of handover tokens of the last five minutes that are remembered as used.
 pub const MAX_USED_TOKENS: usize = 1_000_000;
@@ -29,31 +32,31 @@ impl TokenUse {
     }
 }
 
+/// A used token: the digest of its id, and the second it expires at, since the Unix epoch.
+pub type UsedToken = ([u8; 32], i64);
+
 /// The used handover tokens of this process.
 pub struct UsedTokens {
-    key: [u8; 32],
     max_tokens: usize,
-    /// From the keyed hash of the token's id to the second it expires at, since the Unix epoch.
-    expiries: Mutex<HashMap<[u8; 32], i64>>,
+    /// In the order of their digests, so that they can be read in parts.
+    expiries: Mutex<BTreeMap<[u8; 32], i64>>,
 }
 
 impl UsedTokens {
     /// Remembers at most `most` unexpired tokens.
     pub fn new(most: usize) -> UsedTokens {
         UsedTokens {
-            key: random_bytes(),
             max_tokens: most,
             expiries: Mutex::default(),
         }
     }
 
-    /// Writes the tokens for the process that takes over, with the key of their hashes.
+    /// Writes the tokens for the process that takes over.
     pub fn write_state(&self, out: &mut StateWriter<'_>) {
-        let expiries = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
-        out.put_bytes(&self.key);
+        let expiries = self.lock();
         out.put_count(expiries.len());
-        for (token, expires) in expiries.iter() {
-            out.put_bytes(token);
+        for (digest, expires) in expiries.iter() {
+            out.put_bytes(digest);
             out.put_i64(*expires);
         }
     }
@@ -64,13 +67,11 @@ impl UsedTokens {
     ///
     /// The state ends too early.
     pub fn read_state(input: &mut StateReader<'_>, most: usize) -> Result<UsedTokens, StateError> {
-        let key = input.read_array()?;
-        let mut expiries = HashMap::new();
+        let mut expiries = BTreeMap::new();
         for _ in 0..input.read_count(40)? {
             expiries.insert(input.read_array()?, input.read_i64()?);
         }
         Ok(UsedTokens {
-            key,
             max_tokens: most,
             expiries: Mutex::new(expiries),
         })
@@ -78,22 +79,47 @@ impl UsedTokens {
 
     /// Marks a token as used. `expires` and `now` are seconds since the Unix epoch.
     pub fn mark_used(&self, id: &str, expires: i64, now: i64) -> TokenUse {
-        let key = *blake3::keyed_hash(&self.key, id.as_bytes()).as_bytes();
-        let mut until = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = blake3::derive_key(DIGEST_CONTEXT, id.as_bytes());
+        self.mark_digest_used((digest, expires), now)
+    }
 
-        if until.len() >= self.max_tokens {
-            until.retain(|_, until| *until > now);
+    /// Marks a token as used that another collector knows.
+    pub fn mark_digest_used(&self, (digest, expires): UsedToken, now: i64) -> TokenUse {
+        let mut expiries = self.lock();
+        if expiries.len() >= self.max_tokens {
+            expiries.retain(|_, until| *until > now);
         }
 
-        if until.get(&key).is_some_and(|until| *until > now) {
+        if expiries.get(&digest).is_some_and(|until| *until > now) {
             return TokenUse::AlreadyUsed;
         }
-        if until.len() >= self.max_tokens {
+        if expiries.len() >= self.max_tokens {
             return TokenUse::TableFull;
         }
 
-        until.insert(key, expires);
+        expiries.insert(digest, expires);
         TokenUse::First
+    }
+
+    /// The unexpired tokens that follow a digest, `most` of them, and the digest after which to
+    /// continue; `None` at the end. Without a digest, the first ones.
+    pub fn tokens_after(
+        &self,
+        digest: Option<[u8; 32]>,
+        most: usize,
+        now: i64,
+    ) -> (Vec<UsedToken>, Option<[u8; 32]>) {
+        let expiries = self.lock();
+        let start = digest.map_or(Bound::Unbounded, Bound::Excluded);
+        let part = expiries.range((start, Bound::Unbounded)).take(most);
+        let part: Vec<UsedToken> = part.map(|(digest, until)| (*digest, *until)).collect();
+        let last = part.last().map(|(digest, _)| *digest);
+        let unexpired = part.into_iter().filter(|(_, until)| *until > now);
+        (unexpired.collect(), last)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], i64>> {
+        self.expiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,5 +151,29 @@ mod tests {
         let spent = read.unwrap();
         assert_eq!(spent.mark_used("a", 100, 99), TokenUse::AlreadyUsed);
         assert_eq!(spent.mark_used("b", 100, 99), TokenUse::First);
+    }
+
+    #[test]
+    fn tokens_are_read_in_parts_and_known_by_their_digests() {
+        let (here, there) = (UsedTokens::new(100), UsedTokens::new(100));
+        for number in 0..25 {
+            here.mark_used(&format!("{number}"), 100 + number % 2, 0);
+        }
+        let (mut after, mut parts) = (None, Vec::new());
+        loop {
+            let (tokens, last) = here.tokens_after(after, 10, 100);
+            if last.is_none() {
+                break;
+            }
+            after = last;
+            parts.push(tokens.len());
+            for token in tokens {
+                assert_eq!(there.mark_digest_used(token, 100), TokenUse::First);
+            }
+        }
+        // Every second one has not expired.
+        assert_eq!((parts.len(), parts.iter().sum::<usize>()), (3, 12));
+        assert_eq!(there.mark_used("7", 101, 100), TokenUse::AlreadyUsed);
+        assert_eq!(there.mark_used("8", 101, 100), TokenUse::First);
     }
 }

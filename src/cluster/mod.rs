@@ -18,6 +18,7 @@ mod identity;
 mod link;
 mod membership;
 mod port;
+mod replacement;
 mod tls;
 
 use std::io;
@@ -39,7 +40,9 @@ pub use buffer::{BufferReader, CallBuffer};
 pub use identity::ClusterIdentity;
 use link::{MAX_QUEUED_CALLS, OutgoingCall, PeerLink};
 use membership::{ClusterView, CollectorState};
-pub use port::{CallHandler, ClusterPort, ReplyFuture};
+pub use port::{CallHandler, ClusterPort, OpenClusterPort, ReplyFuture};
+pub use replacement::ReplacementGuard;
+use replacement::ReplacementTurn;
 use tls::ClusterTls;
 pub use tls::check_tls_files;
 
@@ -76,6 +79,10 @@ pub enum CallKind {
     Receipt = 7,
     /// What a view would add.
     Preview = 8,
+    /// Mark the handover tokens as used that were used while the collector was away.
+    UsedTokens = 9,
+    /// Let the caller be replaced by a new process. Answered here.
+    Replacement = 10,
 }
 
 impl CallKind {
@@ -89,6 +96,8 @@ impl CallKind {
             CallKind::LiveVisitors,
             CallKind::Receipt,
             CallKind::Preview,
+            CallKind::UsedTokens,
+            CallKind::Replacement,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
@@ -128,6 +137,7 @@ pub struct Cluster {
     /// Whether another process is about to take over: no connection is accepted, and the other
     /// collectors end those that they have.
     is_pausing: watch::Sender<bool>,
+    replacement: ReplacementTurn,
     /// Connections of other collectors, and their calls that have no reply yet.
     incoming_connections: Arc<AtomicUsize>,
     incoming_calls: Arc<AtomicUsize>,
@@ -138,6 +148,8 @@ pub struct Cluster {
     tls: ClusterTls,
     /// Number of collectors that were reached, or found dead.
     contacts: watch::Sender<Vec<bool>>,
+    /// Collectors that are here after they were away, or anew.
+    arrivals: mpsc::UnboundedSender<PeerId>,
     refused: Outage,
     /// By place in the view.
     unreachable: Vec<Outage>,
@@ -179,6 +191,7 @@ impl Cluster {
             .map(Option::unzip)
             .unzip();
         let contacts = (0..addresses.len()).map(|place| place == own).collect();
+        let (arrivals, arrived) = mpsc::unbounded_channel();
 
         let cluster = Arc::new(Cluster {
             own,
@@ -186,6 +199,7 @@ impl Cluster {
             max_silence: Duration::from_millis(config.dead_after_millis),
             is_leaving: AtomicBool::new(false),
             is_pausing: watch::Sender::new(false),
+            replacement: ReplacementTurn::default(),
             incoming_connections: Arc::default(),
             incoming_calls: Arc::default(),
             view: ArcSwap::from_pointee(view),
@@ -193,6 +207,7 @@ impl Cluster {
             queues,
             tls,
             contacts: watch::Sender::new(contacts),
+            arrivals,
             refused: Outage::default(),
             unreachable: addresses.iter().map(|_| Outage::default()).collect(),
             stats: ClusterStats::default(),
@@ -206,7 +221,7 @@ impl Cluster {
                 queue: queue?,
             })
         });
-        let port = ClusterPort::new(listen, Arc::clone(&cluster), links.collect());
+        let port = ClusterPort::new(listen, Arc::clone(&cluster), links.collect(), arrived);
         Ok(Some((cluster, port)))
     }
 
@@ -222,6 +237,16 @@ impl Cluster {
     pub fn start_leaving(&self) {
         self.is_leaving.store(true, Ordering::Release);
         self.update_state(self.own, |own| own.is_leaving = true);
+    }
+
+    /// How long a collector that is silent is taken for alive. No call to all others waits longer.
+    pub fn max_silence(&self) -> Duration {
+        self.max_silence
+    }
+
+    /// The name of this collector.
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.view.load().0[self.own].name)
     }
 
     /// What this collector is to the others. A process that takes over is the same to them.
@@ -427,6 +452,7 @@ impl Cluster {
             if restarted || !before.is_alive {
                 self.unreachable[peer.0].record_success();
                 tracing::info!(collector = %before.name, "a collector of the cluster is here");
+                let _ = self.arrivals.send(peer);
             }
         }
         is_pausing

@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::frame::{HEARTBEAT_CALL, push_frame, read_frame};
 use super::link::{MAX_OPEN_CALLS, PeerLink};
 use super::tls::names_collector;
-use super::{CallBuffer, CallKind, Cluster};
+use super::{CallBuffer, CallKind, Cluster, PeerId};
 
 /// Handshakes at the same time; further connections wait to be accepted.
 const MAX_HANDSHAKES: usize = 64;
@@ -57,6 +57,15 @@ pub struct ClusterPort {
     address: SocketAddr,
     cluster: Arc<Cluster>,
     links: Vec<PeerLink>,
+    arrivals: mpsc::UnboundedReceiver<PeerId>,
+}
+
+/// The open internal port.
+pub struct OpenClusterPort {
+    /// The listening socket, for the process that takes over.
+    pub listener: std::net::TcpListener,
+    /// The collectors that are here after they were away, or anew.
+    pub arrivals: mpsc::UnboundedReceiver<PeerId>,
 }
 
 type Handler = Arc<dyn CallHandler>;
@@ -74,17 +83,19 @@ impl ClusterPort {
         address: SocketAddr,
         cluster: Arc<Cluster>,
         links: Vec<PeerLink>,
+        arrivals: mpsc::UnboundedReceiver<PeerId>,
     ) -> ClusterPort {
         ClusterPort {
             address,
             cluster,
             links,
+            arrivals,
         }
     }
 
     /// Opens the port, or continues with that of a predecessor, starts the threads that answer, and
-    /// connects to the other collectors. All run as long as the process. Returns a copy of the
-    /// listening socket, for the process that takes over. Must be called within a runtime.
+    /// connects to the other collectors. All run as long as the process. Must be called within a
+    /// runtime.
     ///
     /// # Errors
     ///
@@ -93,15 +104,14 @@ impl ClusterPort {
         self,
         handler: Handler,
         inherited: Option<std::net::TcpListener>,
-    ) -> anyhow::Result<std::net::TcpListener> {
+    ) -> anyhow::Result<OpenClusterPort> {
         let address = self.address;
         let listener = match inherited {
             Some(listener) => listener,
             None => listen(address)
                 .with_context(|| format!("cluster.listen: {address} cannot be used"))?,
         };
-        let copy = listener.try_clone()?;
-        let listener = TcpListener::from_std(listener)?;
+        let accepting = TcpListener::from_std(listener.try_clone()?)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut threads = Vec::new();
         for number in 0..cores.min(MAX_THREADS) {
@@ -112,11 +122,18 @@ impl ClusterPort {
                 .spawn(move || answer_streams(streams, &cluster, &handler))?;
             threads.push(sender);
         }
-        tokio::spawn(accept_streams(listener, threads, Arc::clone(&self.cluster)));
+        tokio::spawn(accept_streams(
+            accepting,
+            threads,
+            Arc::clone(&self.cluster),
+        ));
         for link in self.links {
             tokio::spawn(link.run());
         }
-        Ok(copy)
+        Ok(OpenClusterPort {
+            listener,
+            arrivals: self.arrivals,
+        })
     }
 }
 
@@ -296,6 +313,11 @@ async fn read_calls(
             return;
         };
         cluster.stats.received_calls.fetch_add(1, Ordering::Relaxed);
+        if kind == CallKind::Replacement {
+            let reply = cluster.answer_replacement(&frame.payload);
+            permit.send((frame.call, frame.kind, reply));
+            continue;
+        }
         let counted = Counted::new(&cluster.incoming_calls);
         let answered = Arc::clone(handler).answer_call(kind, frame.payload);
         spawn_local(async move {

@@ -23,7 +23,7 @@ impl CallHandler for ClusterCalls {
     fn answer_call(self: Arc<Self>, kind: CallKind, payload: CallBuffer) -> ReplyFuture {
         Box::pin(async move {
             match kind {
-                CallKind::Heartbeat => CallBuffer::default(),
+                CallKind::Heartbeat | CallKind::Replacement => CallBuffer::default(),
                 CallKind::Hits => self.ingest.answer_forwarded(payload).await,
                 CallKind::Mail => self.mail.answer_forwarded(payload).await,
                 CallKind::Registry => self.site.registry.answer_change().await,
@@ -35,6 +35,7 @@ impl CallHandler for ClusterCalls {
                     CallBuffer::default()
                 }
                 CallKind::UsedToken => self.site.answer_used_token(&payload),
+                CallKind::UsedTokens => self.site.answer_used_tokens(&payload),
                 CallKind::LiveVisitors => answer_live_visitors(&self.site.journal, &payload).await,
                 CallKind::Receipt => self.consent_service.answer_receipt(payload).await,
                 CallKind::Preview => self.ingest.answer_preview(payload).await,

@@ -1,10 +1,21 @@
 //! Handover tokens are used once in the whole cluster: for each token, one collector decides. The
 //! others remember what it decided, in case it goes away or starts anew.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
 use super::AppState;
-use crate::access::TokenUse;
+use crate::access::{TokenUse, UsedToken};
 use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind, Cluster, PeerId};
 use crate::event::{Problem, ProblemCode};
+
+/// Tokens in one call: 400 KB.
+const MAX_TOLD_TOKENS: usize = 10_000;
+
+/// Pause before a call is repeated that found too many others waiting.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often another collector is asked because the former one went away. One that dies during a
 /// call is asked twice.
@@ -86,10 +97,71 @@ impl AppState {
         reply
     }
 
+    /// Tells each collector that arrives which tokens were used while it was away: it must not accept
+    /// them, also when this one is gone. Runs as long as the collector.
+    pub async fn tell_arrivals(self: Arc<Self>, mut arrivals: mpsc::UnboundedReceiver<PeerId>) {
+        while let Some(collector) = arrivals.recv().await {
+            let state = Arc::clone(&self);
+            tokio::spawn(async move {
+                if let Some(cluster) = &state.cluster {
+                    state.tell_used_tokens(cluster, collector).await;
+                }
+            });
+        }
+    }
+
+    async fn tell_used_tokens(&self, cluster: &Cluster, collector: PeerId) {
+        let mut after = None;
+        loop {
+            let now = self.clock.now().div_euclid(1000);
+            let known = &self.auth.used_tokens;
+            let (tokens, last) = known.tokens_after(after, MAX_TOLD_TOKENS, now);
+            if last.is_none() {
+                return;
+            }
+            after = last;
+
+            // A token that is being used at this moment would be told to the collector that uses it.
+            tokio::time::sleep(cluster.max_silence()).await;
+            loop {
+                let payload = encode_used_tokens(&tokens);
+                match cluster
+                    .send_call(collector, CallKind::UsedTokens, payload)
+                    .await
+                {
+                    Ok(_) => break,
+                    Err(CallFailure::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+                    // It is gone again. When it is back, this begins anew.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Answers a call with tokens that were used while this collector was away.
+    pub fn answer_used_tokens(&self, request: &CallBuffer) -> CallBuffer {
+        let now = self.clock.now().div_euclid(1000);
+        let mut from = BufferReader::new(request.as_bytes());
+        while let (Some(digest), Some(expires)) = (from.read_array(), from.read_array()) {
+            let token = (digest, i64::from_le_bytes(expires));
+            self.auth.used_tokens.mark_digest_used(token, now);
+        }
+        CallBuffer::default()
+    }
+
     fn mark_token_used(&self, id: &str, expires: i64) -> TokenUse {
         let now = self.clock.now().div_euclid(1000);
         self.auth.used_tokens.mark_used(id, expires, now)
     }
+}
+
+fn encode_used_tokens(tokens: &[UsedToken]) -> CallBuffer {
+    let mut payload = CallBuffer::with_capacity(tokens.len() * 40);
+    for (digest, expires) in tokens {
+        payload.push_bytes(digest);
+        payload.push_bytes(&expires.to_le_bytes());
+    }
+    payload
 }
 
 fn encode_token(id: &str, expires: i64) -> Vec<u8> {

@@ -193,9 +193,7 @@ impl PredecessorParts {
         }
         let cluster = self.site.cluster.as_ref();
         if let Some(name) = cluster.and_then(|cluster| cluster.pausing_peer()) {
-            return Err(format!(
-                "another process takes over from {name} at this moment: try again"
-            ));
+            return Err(refuse_during_replacement(&name));
         }
         for ((key, own), (_, other)) in self.addresses.all().into_iter().zip(hello.listen.all()) {
             if own != other {
@@ -253,6 +251,11 @@ impl PredecessorParts {
 
         // Shortly after another upgrade, requests wait for the store: they are answered first.
         self.runtime.block_on(self.site.wait_for_store());
+        let cluster = self.site.cluster.as_ref();
+        let _turn = cluster
+            .map(|cluster| self.runtime.block_on(cluster.reserve_replacement()))
+            .transpose()
+            .map_err(|name| anyhow::anyhow!(refuse_during_replacement(&name)))?;
         let began = Instant::now();
         let freeze = Freeze::begin(self);
         stop_at(self.stop, UpgradeStep::Frozen);
@@ -456,6 +459,10 @@ impl Successor {
             matches!(message, SuccessorMessage::Serving)
         })
     }
+}
+
+fn refuse_during_replacement(name: &str) -> String {
+    format!("another process takes over from {name} at this moment: try again")
 }
 
 fn expect_message(

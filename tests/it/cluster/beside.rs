@@ -12,6 +12,10 @@ use crate::support::{AGENT, DAY, Server, hit, until, view, wait_for_state};
 
 /// A platform that hands creators over, and a registry that is not polled.
 fn start() -> Cluster {
+    start_with(&[])
+}
+
+fn start_with(more: &[&str]) -> Cluster {
     let key = format!("platform.token_key=\"{SECRET}\"");
     let (folder, process) = (env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let session_keys = format!("access.key_file=\"{folder}/cluster-{process}.keys\"");
@@ -21,7 +25,7 @@ fn start() -> Cluster {
         &key,
         &session_keys,
     ];
-    let cluster = Cluster::start(2, "", &settings);
+    let cluster = Cluster::start(2, "", &[&settings, more].concat());
     // A change needs the store at each of them, and a session what was signed out there: until that
     // is read, a wrong token is answered 503.
     cluster.flush();
@@ -178,6 +182,39 @@ fn a_handover_token_of_a_collector_that_hangs_is_used_after_a_second() {
         wait_for_collectors(server, 2);
         assert_used(server, 0..8, token);
     }
+}
+
+/// One that was away is told what was used meanwhile, so that it knows when it is alone.
+#[test]
+fn a_handover_token_is_used_once_also_after_both_collectors_were_away_in_turn() {
+    let mut cluster = start_with(&["cluster.dead_after_millis=2000"]);
+    let token = |number: usize| sign(&claims(&["mia"], &format!("turn-{number}")));
+    let sign_in = |server: &Server, numbers: Range<usize>| {
+        for number in numbers {
+            let used = hand_over(server, &token(number));
+            assert_eq!(used.status, 303, "{}", used.text());
+        }
+    };
+
+    let calls = |server: &Server| server.metric("footfall_cluster_received_calls_total");
+
+    cluster.servers[1].kill();
+    sign_in(&cluster.servers[0], 0..8);
+    cluster.servers[1].restart();
+    until(|| calls(&cluster.servers[1]) > 0, "it is told");
+    cluster.servers[0].kill();
+    assert_used(&cluster.servers[1], 0..8, token);
+
+    cluster.servers[0].restart();
+    until(|| calls(&cluster.servers[0]) > 0, "it is told");
+    let told = calls(&cluster.servers[0]);
+    cluster.servers[0].signal(Signal::STOP);
+    wait_for_collectors(&cluster.servers[1], 1);
+    sign_in(&cluster.servers[1], 8..16);
+    cluster.servers[0].signal(Signal::CONT);
+    until(|| calls(&cluster.servers[0]) > told, "it is told");
+    cluster.servers[1].kill();
+    assert_used(&cluster.servers[0], 0..16, token);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use rustix::process::Signal;
 
 use super::{Cluster, address, totals, visit, wait_for_collectors};
 use crate::consent::{ACCEPT, WITHDRAW, choose, cookie};
-use crate::support::{AGENT, Client, NOON, Server, hit, until, view, wait_for_state};
+use crate::support::{
+    AGENT, Body, Client, NOON, Server, Upgrade, grant_of, hit, until, view, wait_for_state,
+};
 
 const PEOPLE: usize = 300;
 
@@ -95,6 +97,75 @@ fn a_collector_that_hangs_does_not_hold_up_the_upgrade_of_another() {
         || cluster.sum("footfall_visitors_in_memory") == PEOPLE as u64,
         "all are counted",
     );
+}
+
+/// Each of two collectors would wait for the other's calls, and for a client that sends its body
+/// slowly.
+#[test]
+fn of_two_collectors_that_are_replaced_at_once_one_continues_as_it_was_and_no_request_fails() {
+    let settings = [
+        "cluster.dead_after_millis=2000",
+        "limits.read_timeout_millis=9500",
+    ];
+    let mut cluster = Cluster::start(2, "", &settings);
+    let mut upgrades: Vec<Upgrade> = cluster
+        .servers
+        .iter()
+        .map(|server| server.begin_upgrade(&["test.upgrade_stop=offered"]))
+        .collect();
+    upgrades.iter().for_each(Upgrade::stops);
+    let mut slow: Vec<Client> = cluster.servers.iter().map(begin_slow_hit).collect();
+
+    for upgrade in &upgrades {
+        upgrade.signal(Signal::CONT);
+    }
+    let one_ended = || upgrades.iter_mut().any(Upgrade::has_ended);
+    until(one_ended, "one of them gives way");
+    for client in &mut slow {
+        client.send_body(view("/u/mia").as_bytes()).unwrap();
+    }
+    for client in &mut slow {
+        assert_eq!(client.receive().unwrap().status, 202);
+    }
+
+    let mut replaced = 0;
+    for (server, mut upgrade) in cluster.servers.iter_mut().zip(upgrades) {
+        if upgrade.serves() {
+            assert_eq!(server.replace(upgrade), Some(0), "{}", server.log());
+            replaced += 1;
+        } else {
+            assert_eq!(upgrade.ended(), Some(1));
+            let log = server.log();
+            assert!(log.contains("another process takes over from"), "{log}");
+        }
+    }
+    assert_eq!(replaced, 1);
+    // Now, each can be.
+    cluster.servers.iter_mut().for_each(Server::upgrade);
+    cluster.flush();
+    assert_eq!(totals(&cluster.servers[0], "mia"), (1, 2));
+}
+
+/// A hit whose body is not sent yet. The collector has read its head.
+fn begin_slow_hit(server: &Server) -> Client {
+    let mut client = server.client();
+    let (cookie, now) = (grant_of(7), NOON.to_string());
+    let length = view("/u/mia").len().to_string();
+    let headers = [
+        ("Host", "pages.example"),
+        ("Origin", "https://pages.example"),
+        ("User-Agent", AGENT),
+        ("X-Forwarded-For", "198.51.100.7"),
+        ("Cookie", &cookie),
+        ("X-Footfall-Now", &now),
+        ("Content-Length", &length),
+        ("Expect", "100-continue"),
+    ];
+    client
+        .send("POST", "/ff/hit", &headers, Body::None)
+        .unwrap();
+    assert_eq!(client.receive_head().unwrap().status, 100);
+    client
 }
 
 /// Although the new process has not read the store.

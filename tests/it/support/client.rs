@@ -128,6 +128,11 @@ impl Client {
         self.stream.get_mut().write_all(&bytes)
     }
 
+    /// The body of a request that was sent with `Content-Length` and [`Body::None`].
+    pub fn send_body(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
     pub fn receive(&mut self) -> io::Result<Answer> {
         let answer = self.receive_head()?;
         self.receive_body(answer)

@@ -37,7 +37,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const COMES_WITHIN: Duration = Duration::from_secs(20);
 
 /// Waits for background work of the collector; `what` describes it.
-pub fn until(holds: impl Fn() -> bool, what: &str) {
+pub fn until(mut holds: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + COMES_WITHIN;
     while !holds() {
         assert!(
@@ -476,6 +476,9 @@ fn run_command(command: &mut Command, name: &str, dir: &Path, settings: &[String
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the server's log:\n{}", self.log());
+        }
         // A child that has already ended needs nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();

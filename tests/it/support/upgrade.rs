@@ -31,6 +31,12 @@ impl Upgrade {
         wait_for_state(self.pid(), "T");
     }
 
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("a child to wait for");
+        ended.is_some()
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("a child to signal");
