@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::journal::{JournalError, JournalFolder, SealedSegment, read_sealed_segment};
 use crate::outage::Outage;
 use crate::store::{ReplicaHandle, Store, StoreError, StoreOptions, close_engines};
-pub use removed_segments::RemovedSegments;
+pub use removed_segments::{RemovedSegments, read_last_removed};
 use retention::RETENTION_INTERVAL;
 pub use retention::{RetentionError, RetentionJob, RetentionStats};
 use segment_progress::ReplicaOutcome;
@@ -318,7 +318,6 @@ impl SegmentFlusher {
                         Some(opened) => *store = opened,
                         None => return Ok(false),
                     }
-                    sealed.is_new = false;
                 }
                 Err(SendFailure::Rejected(error) | SendFailure::Gone(error)) => {
                     self.record_failure(number, &error);
@@ -328,6 +327,9 @@ impl SegmentFlusher {
             }
 
             has_failed = true;
+            // Nothing may have been sent, but meanwhile a replica may have been filled from a sibling
+            // that has the segment.
+            sealed.is_new = false;
             if self.wait_for_stop(pause).await {
                 return Ok(false);
             }

@@ -20,6 +20,22 @@ use crate::disk;
 const FILE_NAME: &str = "replica-runs";
 const NUMBER_BITS: u32 = 32;
 
+/// A collector's id, as replicas record it, and the place of the last segment that was removed from
+/// its journal in `dir`; `None` if it has removed none. The collector may run.
+///
+/// # Errors
+///
+/// A file cannot be read, or holds something else.
+pub fn read_last_removed(dir: &Path) -> io::Result<Option<(String, u64)>> {
+    match read_record(&dir.join(FILE_NAME))? {
+        None | Some((_, 0)) => Ok(None),
+        Some((_, last)) => {
+            let id = std::fs::read_to_string(dir.join("collector"))?;
+            Ok(Some((id.trim().to_owned(), last)))
+        }
+    }
+}
+
 /// The record of removed segments. A collector of stores without replicas keeps none.
 pub struct RemovedSegments {
     /// The collector's id in hex.
@@ -49,16 +65,7 @@ impl RemovedSegments {
     /// The file cannot be read or written, or it holds something else.
     pub fn begin_run(dir: &Path, collector: u64, waiting: &[u64]) -> io::Result<RemovedSegments> {
         let path = dir.join(FILE_NAME);
-        let (former, last) = match std::fs::read_to_string(&path) {
-            Ok(text) => parse_record(&text).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} is not two numbers", path.display()),
-                )
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (0, 0),
-            Err(error) => return Err(error),
-        };
+        let (former, last) = read_record(&path)?.unwrap_or_default();
         // One that was put back from quarantine has a number that was removed already.
         let first = waiting
             .first()
@@ -111,6 +118,20 @@ impl RemovedSegments {
     }
 }
 
+/// The run and the last place in the file; `None` if there is no file.
+fn read_record(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse_record(&text).map(Some).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is not two numbers", path.display()),
+            )
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn place_in(run: u64, number: u64) -> u64 {
     run << NUMBER_BITS | number & ((1 << NUMBER_BITS) - 1)
 }
@@ -137,9 +158,16 @@ mod tests {
             (first.collector(), first.last_removed()),
             ("0000000000000007", 0)
         );
+        assert_eq!(read_last_removed(dir.path()).unwrap(), None);
         first.note_removed(5).unwrap();
         first.note_removed(4).unwrap();
         assert_eq!(first.last_removed(), first.place_of(5));
+        std::fs::write(dir.path().join("collector"), "0000000000000007\n").unwrap();
+        let read = read_last_removed(dir.path()).unwrap();
+        assert_eq!(
+            read,
+            Some((first.collector().to_owned(), first.place_of(5)))
+        );
 
         let second = RemovedSegments::begin_run(dir.path(), 7, &[]).unwrap();
         assert_eq!(second.last_removed(), first.place_of(5));

@@ -166,7 +166,8 @@ pub enum StoreError {
     /// The replica lacks counts that are no longer in the journal.
     #[error(
         "{place} lacks counts that the journal does not hold any more: it was restored from a backup, or it was not in \
-         store.shards for a while; drop its database, and fill it with `footfall store rebuild-replica URL`"
+         store.shards for a while. If another replica has them, drop its database, and fill it with `footfall store \
+         rebuild-replica URL`; if they are lost, run `footfall store accept-replica URL` at each collector"
     )]
     ReplicaIncomplete {
         /// Where the database is.

@@ -44,6 +44,22 @@ const STEP: &str = "looking for a segment's markers";
 pub struct SegmentMarkers(u128);
 
 impl SegmentMarkers {
+    /// SQL for the segment's bits of a marker's site.
+    pub(super) const SEGMENT_OF_SITE: &str =
+        "toUInt64(bitAnd(bitShiftRight(site, 16), toUInt128(4503599627370495)))";
+    /// SQL for the node of a marker's site.
+    pub(super) const NODE_OF_SITE: &str = "toUInt16(bitAnd(site, toUInt128(65535)))";
+
+    /// The segment's bits of the markers, by the number of the whole segment in `unpublished`.
+    pub(super) fn segment_of_number(number: u64) -> u64 {
+        number >> (64 - SEGMENT_BITS)
+    }
+
+    /// The part of a partition's rows that the block of a node has: 1, 1/2, 1/4 and so on.
+    pub(super) fn share_of_node(node: u16) -> f64 {
+        1.0 / f64::from(1u32 << node.max(1).ilog2())
+    }
+
     /// The markers of the segment with this token, `<collector>-<epoch>-<number>`.
     pub fn from_token(token: &str) -> SegmentMarkers {
         let collector = token.split('-').next().unwrap_or_default();

@@ -3,6 +3,7 @@
 //! A segment becomes one INSERT for each table and partition, in one block with a marker of its own
 //! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
+pub mod accept;
 mod access;
 mod activity_source;
 mod ageing;

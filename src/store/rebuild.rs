@@ -77,8 +77,7 @@ pub async fn rebuild_replica(
     url: &str,
     show: &mut dyn FnMut(u64, u64),
 ) -> Result<RebuildSummary, RebuildError> {
-    let is_wanted = |options: &&StoreOptions| options.url.as_deref() == Some(url);
-    let options = replicas.iter().find(is_wanted);
+    let options = find_replica(replicas, url);
     let options = options.filter(|options| options.replica_urls.len() > 1);
     let options = options.ok_or_else(|| RebuildError::NotReplica {
         url: url.to_owned(),
@@ -102,7 +101,7 @@ pub async fn rebuild_replica(
                 .iter()
                 .any(|url| other.url.as_ref() == Some(url))
         })
-        .filter(|other| !is_wanted(other));
+        .filter(|other| other.url != options.url);
     let (source, set) = choose_source(siblings, url).await?;
     let receiving = TransferState::Receiving {
         other: source.id().to_owned(),
@@ -122,6 +121,17 @@ pub async fn rebuild_replica(
         source: source.place().to_owned(),
         totals,
     })
+}
+
+/// The replica with this URL.
+pub(super) fn find_replica<'o>(
+    replicas: &'o [StoreOptions],
+    url: &str,
+) -> Option<&'o StoreOptions> {
+    let replica = replicas
+        .iter()
+        .find(|options| options.url.as_deref() == Some(url));
+    replica.filter(|options| !options.replica_urls.is_empty())
 }
 
 /// The sibling that is behind no other, and its set. Its collectors must know of the replica.

@@ -13,6 +13,7 @@ use super::client::{StoreClient, StoreQuery};
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
 use super::{ONE_BLOCK_SETTINGS, Store};
+use crate::random::random_u64;
 
 /// The tables that are written by this module. Segments, publication and retention write the
 /// others.
@@ -160,6 +161,10 @@ impl Store {
         for (setting, value) in ONE_BLOCK_SETTINGS {
             insert = insert.with_setting(setting, value);
         }
+        // Some versions ignore `insert_deduplicate`: a copy that a crash lost must not be taken for a
+        // repetition.
+        let token = format!("copy-{:016x}", random_u64());
+        insert = insert.with_setting("insert_deduplication_token", token);
         loop {
             insert.send(chunk).await.map_err(&failed)?;
             match rows.next_chunk().await.map_err(&failed)? {

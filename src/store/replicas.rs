@@ -32,6 +32,10 @@ const PRESENCE_VALIDITY: Duration = Duration::from_secs(5);
 /// and arrive one after the other.
 const ARRIVAL_GRACE: Duration = Duration::from_secs(5);
 
+/// After this time the log says that a replica lacks something: the collector that should send it may
+/// be gone.
+const LONG_BEHIND: Duration = Duration::from_secs(60);
+
 /// How often a report that waits for a replica looks whether another one is read by now.
 const READ_POLL_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -120,6 +124,10 @@ struct SeenReplica {
     progress: ReplicaProgress,
     /// What some replica had when this one responded again after it was away.
     owed: ReplicaProgress,
+    /// Since when it responds and lacks what another one has.
+    behind_since: Option<Instant>,
+    /// Whether the log says that it has been behind for long.
+    is_told: bool,
 }
 
 /// One replica of a shard.
@@ -273,11 +281,15 @@ impl ShardReplicas {
         all.filter_map(|index| self.present_store(index)).collect()
     }
 
-    /// The places, from 1, of the replicas that do not respond, or were not reached yet.
+    /// The places, from 1, of the replicas that do not respond, were not reached yet, or have been
+    /// behind for long.
     pub(super) fn absent_replicas(&self) -> Vec<u32> {
         let absent = (1..).zip(0..self.replicas.len());
         absent
-            .filter(|(_, index)| self.present_store(*index).is_none())
+            .filter(|(_, index)| {
+                self.present_store(*index).is_none()
+                    || lock(&self.replicas[*index].seen).is_long_behind()
+            })
             .map(|(number, _)| number)
             .collect()
     }
@@ -385,9 +397,11 @@ impl ShardReplicas {
             .replicas
             .iter()
             .map(|replica| {
-                let seen = lock(&replica.seen);
+                let mut seen = lock(&replica.seen);
                 let lacks = |other| seen.progress.is_behind(other);
-                (seen.answers(), !lacks(&expected) && !lacks(&seen.owed))
+                let known = (seen.answers(), !lacks(&expected) && !lacks(&seen.owed));
+                seen.note_behind(known == (true, false));
+                known
             })
             .collect();
         let current = self.reading.load_full();
@@ -446,6 +460,27 @@ impl SeenReplica {
     fn answers(&self) -> bool {
         self.answered_at
             .is_some_and(|at| at.elapsed() < WATCH_INTERVAL + ANSWER_VALIDITY)
+    }
+
+    /// Notes whether it responds and lacks something. Logs that it has for long, once.
+    fn note_behind(&mut self, is_behind: bool) {
+        self.behind_since = match is_behind {
+            true => self.behind_since.or_else(|| Some(Instant::now())),
+            false => None,
+        };
+        let is_long_behind = self.is_long_behind();
+        if is_long_behind && !self.is_told {
+            tracing::warn!(
+                "a replica responds, and lacks counts that another one has for more than a minute: \
+                 it is not read. If nothing sends them any more, rebuild it"
+            );
+        }
+        self.is_told = is_long_behind;
+    }
+
+    fn is_long_behind(&self) -> bool {
+        self.behind_since
+            .is_some_and(|since| since.elapsed() > LONG_BEHIND)
     }
 
     /// Whether it is written to.

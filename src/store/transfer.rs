@@ -316,9 +316,22 @@ impl TransferEnd {
     ) -> Result<(), StoreError> {
         record_set(&self.client, set, urls).await?;
         for (collector, place) in progress.segments() {
-            super::replicas::insert_progress(&self.client, collector, place).await?;
+            self.record_progress(collector, place).await?;
         }
         Ok(())
+    }
+
+    /// Records that it has a collector's segments up to a place.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the insert.
+    pub(super) async fn record_progress(
+        &self,
+        collector: &str,
+        place: u64,
+    ) -> Result<(), StoreError> {
+        super::replicas::insert_progress(&self.client, collector, place).await
     }
 
     /// Creates the tables of a target, and forgets what was copied to it for an earlier move.

@@ -356,6 +356,8 @@ fn a_change_is_on_every_replica_or_refused_and_what_the_collector_notes_follows(
             "shop\tfalse\n"
         );
     }
+    // A name that was noted while the other replica was still being opened is copied to it.
+    replicas.until_equal("both have the same tables");
 
     replicas.engines[0].kill();
     let is_away = || {
@@ -607,6 +609,98 @@ fn a_replica_that_is_put_back_from_a_backup_while_the_collector_runs_is_refused(
         || server.metric("footfall_replicas_unavailable") == 1,
         "it counts as away",
     );
+}
+
+/// Both replicas are put back from backups, of different times.
+#[test]
+fn a_shard_of_which_no_replica_is_complete_goes_on_with_one_that_is_accepted() {
+    let mut replicas = Replicas::start();
+    let mut server = replicas.server(&[]);
+    count_views(&server, 0..5);
+    server.flush();
+    let folder = |name: &str| replicas.dir.path().join(name);
+    let [one, two] = ["one", "two"].map(folder);
+    let [old_one, old_two] = ["old-one", "old-two"].map(folder);
+    replicas.engines[1].kill();
+    copy_folder(&two, &old_two);
+    replicas.engines[1].restart();
+    count_views(&server, 5..9);
+    server.flush();
+    replicas.engines[0].kill();
+    copy_folder(&one, &old_one);
+    replicas.engines[0].restart();
+    count_views(&server, 9..11);
+    server.flush();
+    assert_eq!(server.stop(), Some(0));
+
+    replicas.engines.iter_mut().for_each(Engine::kill);
+    for (data, backup) in [(&one, &old_one), (&two, &old_two)] {
+        std::fs::remove_dir_all(data).unwrap();
+        std::fs::rename(backup, data).unwrap();
+    }
+    replicas.engines.iter_mut().for_each(Engine::restart);
+    let urls = replicas.engines.each_ref().map(Engine::url);
+    let settings = replicas.settings();
+    let store = |command: &'static str, url: &str| {
+        let mut arguments = vec!["store", command, url];
+        settings
+            .iter()
+            .for_each(|pair| arguments.extend(["--set", pair]));
+        let ended = program::run(&server, &arguments);
+        let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        (ended.status.code(), told)
+    };
+    let (code, told) = store("accept-replica", "http://127.0.0.1:1");
+    assert!(
+        code == Some(1) && told.contains("is not a URL of"),
+        "{told}"
+    );
+    let (code, told) = store("accept-replica", &urls[0]);
+    assert!(
+        code == Some(0) && told.contains("is used as it is"),
+        "{told}"
+    );
+    let (code, told) = store("accept-replica", &urls[0]);
+    assert!(code == Some(0) && told.contains("lacks nothing"), "{told}");
+
+    replicas.engines[1].sql_in("default", "DROP DATABASE footfall SYNC");
+    let (code, told) = store("rebuild-replica", &urls[1]);
+    assert!(code == Some(0) && told.contains("copied from"), "{told}");
+    server.restart();
+    count_views(&server, 11..14);
+    server.flush();
+    until(|| reported(&server) == Ok(9 + 3), "both are used again");
+    assert_eq!(server.metric("footfall_replicas_unavailable"), 0);
+    replicas.until_equal("both have the same tables");
+}
+
+/// As when it is slow, or its memory is used up, for a moment.
+#[test]
+fn attributes_that_one_replica_was_sent_in_halves_are_published_alike() {
+    let replicas = Replicas::start();
+    let server = replicas.server(&[]);
+    count_views(&server, 0..1);
+    server.flush();
+    // More than three seconds for a block are TOO_SLOW: that is for more than 500 rows.
+    replicas.engines[1]
+        .sql("ALTER TABLE unpublished ADD CONSTRAINT slow CHECK sleepEachRow(0.006) = 0");
+    // They are released together, when the day is over: some 600 rows.
+    for person in 1..300 {
+        assert!(count_view(&server, person as u64, person));
+    }
+    server.publish(NOON + DAY_LONG);
+    let log = server.log();
+    assert_eq!(log.matches("it is sent in halves").count(), 1, "{log}");
+
+    let left = "SELECT count() FROM unpublished WHERE bitShiftRight(site, 88) != \
+                toUInt128(1099511627775)";
+    let published = "SELECT count(), sum(cityHash64(*)) FROM published FINAL FORMAT TSV";
+    let [one, two] = replicas.engines.each_ref().map(|engine| {
+        assert_eq!(engine.sql(left).trim(), "0", "nothing waits");
+        engine.sql(published)
+    });
+    assert_eq!(one, two);
+    assert!(!one.starts_with('0'), "{one}");
 }
 
 #[test]

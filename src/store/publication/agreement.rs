@@ -29,7 +29,7 @@ use crate::publication::{ClosedPeriod, CoinKey};
 use crate::store::Store;
 use crate::store::client::MAX_SQL_BYTES;
 use crate::store::error::{StoreError, error_during};
-use crate::store::marker::exclude_marker_sites;
+use crate::store::marker::{SegmentMarkers, WHOLE_NODE, exclude_marker_sites};
 use crate::store::replicas::ShardReplicas;
 
 /// The number of last units that replicas compare: more than are begun together.
@@ -45,17 +45,42 @@ const OTHER_DRAFT: StoreError = StoreError::UnexpectedResponse {
 };
 
 /// A unit in `publications` or a draft: zone, end, number.
-type UnitKey = (String, u32, u64);
+pub(super) type UnitKey = (String, u32, u64);
 
-/// The sums of a segment's counts in `unpublished`, which are the same where all of it arrived.
-#[derive(Row, Deserialize, PartialEq, Eq, PartialOrd, Ord, Clone)]
+/// The sums of a segment's counts in `unpublished`, of one zone and day. They are the same where all
+/// of them arrived, in one block or in halves.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Debug)]
 struct ArrivedSegment {
     zone: String,
     day: u16,
+    /// [`SegmentMarkers::segment_of_number`].
     segment: u64,
     visitors: u64,
     visits: u64,
     networks: u64,
+}
+
+/// The segments of a replica, with the numbers of their blocks.
+type ArrivedSegments = BTreeMap<ArrivedSegment, BTreeSet<u64>>;
+
+/// The sums of a block's counts in `unpublished`, of one zone and day.
+#[derive(Row, Deserialize)]
+struct ArrivedBlock {
+    zone: String,
+    day: u16,
+    number: u64,
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+}
+
+/// A block of `unpublished` that is not all of its segment's rows of a day.
+#[derive(Row, Deserialize)]
+struct PartialBlock {
+    day: u16,
+    number: u64,
+    of_segment: u64,
+    node: u16,
 }
 
 impl ShardReplicas {
@@ -97,15 +122,23 @@ impl ShardReplicas {
         let zones: BTreeSet<&str> = units.iter().map(|unit| unit.zone.as_str()).collect();
         let mut on_all = first.read_arrived_segments(&zones).await?;
         for other in others {
-            let arrived = other.read_arrived_segments(&zones).await?;
-            on_all.retain(|segment| arrived.contains(segment));
+            let mut arrived = other.read_arrived_segments(&zones).await?;
+            // Replicas may have the same rows in different blocks.
+            on_all.retain(|segment, numbers| match arrived.remove(segment) {
+                Some(theirs) => {
+                    numbers.extend(theirs);
+                    true
+                }
+                None => false,
+            });
         }
 
         let rows = first.count_rows_by_zone().await?;
         for unit in units {
-            let taken: Vec<&ArrivedSegment> = on_all
+            let taken: Vec<(u16, u64)> = on_all
                 .iter()
-                .filter(|of| of.zone == unit.zone && of.day <= unit.day.as_number())
+                .filter(|(of, _)| of.zone == unit.zone && of.day <= unit.day.as_number())
+                .flat_map(|(of, numbers)| numbers.iter().map(|number| (of.day, *number)))
                 .collect();
             let rows = rows
                 .get(&unit.zone)
@@ -197,13 +230,15 @@ impl Store {
         })
     }
 
-    /// The segments with counts of these zones, and their sums.
+    /// The segments with counts of these zones, if all blocks of their day are here.
     async fn read_arrived_segments(
         &self,
         zones: &BTreeSet<&str>,
-    ) -> Result<BTreeSet<ArrivedSegment>, StoreError> {
+    ) -> Result<ArrivedSegments, StoreError> {
+        // Before the sums: a segment that is complete then has all of them.
+        let partial = self.read_partial_blocks().await?;
         let sql = format!(
-            "SELECT toString(zone) AS zone, toUInt16(day) AS day, segment, \
+            "SELECT toString(zone) AS zone, toUInt16(day) AS day, segment AS number, \
              sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks \
              FROM unpublished WHERE has(?, toString(unpublished.zone)) AND {} \
              GROUP BY zone, day, segment",
@@ -211,24 +246,36 @@ impl Store {
         );
         let zones: Vec<&str> = zones.iter().copied().collect();
         let query = self.client.query(&sql).bind(zones);
-        let rows: Vec<ArrivedSegment> = query.fetch_all().await.map_err(error_during(STEP))?;
-        Ok(rows.into_iter().collect())
+        let blocks: Vec<ArrivedBlock> = query.fetch_all().await.map_err(error_during(STEP))?;
+        Ok(join_blocks(blocks, &partial))
+    }
+
+    /// The halves of segments, and halves of those, that were too large for one insert.
+    async fn read_partial_blocks(&self) -> Result<Vec<PartialBlock>, StoreError> {
+        let sql = format!(
+            "SELECT toUInt16(day) AS day, segment AS number, {} AS of_segment, \
+             {} AS node FROM unpublished WHERE NOT ({}) AND node != {WHOLE_NODE}",
+            SegmentMarkers::SEGMENT_OF_SITE,
+            SegmentMarkers::NODE_OF_SITE,
+            exclude_marker_sites()
+        );
+        let query = self.client.query(&sql);
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Inserts the draft of a unit, unless there is one.
     async fn insert_draft(
         &self,
         unit: &PublicationUnit,
-        taken: &[&ArrivedSegment],
+        taken: &[(u16, u64)],
         slices: u32,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO publication_drafts (zone, at, lot, day, closes, segments, slices) \
                    SELECT ?, toDateTime(?, 'UTC'), greatest((SELECT max(lot) FROM publications), \
                    (SELECT max(lot) FROM publication_drafts)) + 1, toDate(?), ?, \
                    arrayMap(of -> (toDate(of.1), toUInt64(of.2)), \
-                   arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ?";
-        let days: Vec<u16> = taken.iter().map(|of| of.day).collect();
-        let segments: Vec<u64> = taken.iter().map(|of| of.segment).collect();
+                   arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ? ORDER BY ALL";
+        let (days, segments): (Vec<u16>, Vec<u64>) = taken.iter().copied().unzip();
         for token in insert_once::insert_tokens(&format!("draft-{}-{}", unit.zone, unit.ended_at)) {
             if !self
                 .read_drafts(std::slice::from_ref(unit))
@@ -256,7 +303,7 @@ impl Store {
     }
 
     /// The drafts of units: for each the one with the smallest number, and a hash of what it takes.
-    async fn read_drafts(
+    pub(super) async fn read_drafts(
         &self,
         units: &[PublicationUnit],
     ) -> Result<BTreeMap<UnitKey, u64>, StoreError> {
@@ -295,7 +342,7 @@ impl Store {
     }
 
     /// Makes the rows of units from their drafts, where this replica has none.
-    async fn begin_from_drafts(&self, units: &[&UnitKey]) -> Result<(), StoreError> {
+    pub(super) async fn begin_from_drafts(&self, units: &[&UnitKey]) -> Result<(), StoreError> {
         let mut of_zones = BTreeMap::new();
         for (zone, at, lot) in units {
             of_zones.insert((zone, at), lot);
@@ -335,5 +382,110 @@ impl Store {
         self.delete_rows("publication_drafts", &condition)
             .await
             .map(drop)
+    }
+}
+
+/// Joins the blocks of each segment. A segment that lacks a block is left out.
+fn join_blocks(blocks: Vec<ArrivedBlock>, partial: &[PartialBlock]) -> ArrivedSegments {
+    let mut shares: BTreeMap<(u16, u64), f64> = BTreeMap::new();
+    let mut segments = BTreeMap::new();
+    for block in partial {
+        let of_segment = (block.day, block.of_segment);
+        *shares.entry(of_segment).or_default() += SegmentMarkers::share_of_node(block.node);
+        segments.insert((block.day, block.number), block.of_segment);
+    }
+
+    let mut joined: BTreeMap<(String, u16, u64), JoinedBlocks> = BTreeMap::new();
+    for block in blocks {
+        let segment = segments.get(&(block.day, block.number)).copied();
+        let segment = segment.unwrap_or_else(|| SegmentMarkers::segment_of_number(block.number));
+        // The shares are powers of two: their sums are exact.
+        let share = shares.get(&(block.day, segment));
+        if share.is_some_and(|share| *share != 1.0) {
+            continue;
+        }
+        let all = joined.entry((block.zone, block.day, segment)).or_default();
+        all.visitors += block.visitors;
+        all.visits += block.visits;
+        all.networks += block.networks;
+        all.numbers.insert(block.number);
+    }
+
+    let segments = joined.into_iter().map(|((zone, day, segment), all)| {
+        let arrived = ArrivedSegment {
+            zone,
+            day,
+            segment,
+            visitors: all.visitors,
+            visits: all.visits,
+            networks: all.networks,
+        };
+        (arrived, all.numbers)
+    });
+    segments.collect()
+}
+
+/// The sums of a segment's blocks, and their numbers.
+#[derive(Default)]
+struct JoinedBlocks {
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+    numbers: BTreeSet<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(zone: &str, number: u64, visitors: u64) -> ArrivedBlock {
+        ArrivedBlock {
+            zone: zone.to_owned(),
+            day: 20_000,
+            number,
+            visitors,
+            visits: 2 * visitors,
+            networks: 0,
+        }
+    }
+
+    fn half(number: u64, node: u16) -> PartialBlock {
+        PartialBlock {
+            day: 20_000,
+            number,
+            of_segment: 5,
+            node,
+        }
+    }
+
+    #[test]
+    fn a_segment_in_halves_is_the_same_as_in_one_block_once_all_of_it_is_here() {
+        let whole = 5 << 12 | 77;
+        let blocks = vec![block("UTC", whole, 30)];
+        let in_one = join_blocks(blocks, &[]);
+        let mut in_one = in_one.into_iter();
+        let (segment, numbers) = in_one.next().unwrap();
+        assert_eq!((segment.segment, segment.visitors), (5, 30));
+        assert_eq!((numbers, in_one.next()), (BTreeSet::from([whole]), None));
+
+        // The second half in halves of its own, one of them without rows of this zone.
+        let blocks = || {
+            vec![
+                block("UTC", 100, 10),
+                block("UTC", 101, 20),
+                block("Asia/Tokyo", 102, 4),
+            ]
+        };
+        let halves = [half(100, 2), half(101, 6), half(102, 7)];
+        let in_halves = join_blocks(blocks(), &halves);
+        assert_eq!(in_halves[&segment], BTreeSet::from([100, 101]));
+        assert_eq!(in_halves.len(), 2);
+
+        let mut blocks = blocks();
+        blocks.truncate(2);
+        assert!(
+            join_blocks(blocks, &halves[..2]).is_empty(),
+            "not all of it"
+        );
     }
 }

@@ -42,7 +42,9 @@ pub(super) const ROW_MISSING: StoreError = StoreError::UnexpectedResponse {
 };
 
 impl Store {
-    /// Runs the insert; it has no effect if one with this token was made before.
+    /// Runs the insert; it has no effect if one with this token was made before. The SELECT must end
+    /// with `ORDER BY ALL`: ClickHouse 26.1 and 26.2 ignore the token of any other
+    /// (<https://github.com/ClickHouse/ClickHouse/pull/99206>).
     ///
     /// # Errors
     ///

@@ -279,7 +279,7 @@ impl Store {
     pub async fn load_or_create_coin_key(&self) -> Result<CoinKey, StoreError> {
         let fresh = hex::encode_lower(&random_bytes::<32>());
 
-        let sql = "INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?";
+        let sql = "INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ? ORDER BY ALL";
         for token in insert_once::insert_tokens("coin-key") {
             if let Some(key) = self.read_coin_key().await? {
                 return Ok(key);

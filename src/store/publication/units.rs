@@ -79,6 +79,12 @@ impl Store {
         &self,
         units: &'u [PublicationUnit],
     ) -> Result<Vec<BegunUnit<'u>>, StoreError> {
+        // A replica that is lost by now may have published from a draft.
+        if self.replica().is_recorded() {
+            let drafts = self.read_drafts(units).await?;
+            let drafts: Vec<_> = drafts.keys().collect();
+            self.begin_from_drafts(&drafts).await?;
+        }
         let mut known = self.read_begun_units(units).await?;
         let is_new = |known: &UnitRowMap, unit: &PublicationUnit| {
             !known.contains_key(&(unit.zone.clone(), unit.ended_at))
@@ -189,7 +195,7 @@ impl Store {
              (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment \
              FROM unpublished \
              WHERE zone = ? AND day <= toDate(?) AND {} \
-             ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
+             ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC') ORDER BY ALL",
             exclude_marker_sites()
         );
 
