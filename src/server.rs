@@ -210,9 +210,11 @@ async fn run_collector(
                 consent_service: consent_service.clone().into_inner(),
                 withdrawn: Arc::clone(&withdrawn),
             };
-            let listener = port.start(Arc::new(calls), inherited_cluster)?;
+            let port = port.start(Arc::new(calls), inherited_cluster)?;
+            let telling = site.clone().into_inner().tell_arrivals(port.arrivals);
+            tokio::spawn(telling);
             cluster.wait_for_contact().await;
-            (Some(cluster), Some(listener))
+            (Some(cluster), Some(port.listener))
         }
     };
 

@@ -2,6 +2,8 @@
 //! that tries to break it.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::{AGENT, Body, Client, NOON, SITES, Server, grant_of};
 
@@ -13,19 +15,22 @@ const VIEWS: u64 = 4;
 /// Connections at once: a batch is synced for all of them.
 const CLIENTS: usize = 64;
 
+/// Between two looks at the memory.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(2);
+
 /// Resident pages of the files of a release build: the program and its libraries.
 const RELEASE_FILES: u64 = 22 * MIB;
 
-/// The most memory the process ever had resident, in bytes, with the files of a release build: the
-/// code of this build is several times as large.
-fn peak(server: &Server) -> u64 {
+/// The memory that the process has resident, in bytes, with the files of a release build: the code
+/// of this build is several times as large.
+fn resident(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
         kib.trim().parse::<u64>().unwrap() * 1024
     };
-    bytes("VmHWM:") - bytes("RssFile:") + RELEASE_FILES
+    bytes("RssAnon:") + bytes("RssShmem:") + RELEASE_FILES
 }
 
 /// A body of views that all have a path, a source and an id nobody had before, of a visitor and a
@@ -81,13 +86,26 @@ fn flood(settings: &[&str], budget: u64, bodies: u64) {
         memory.as_str(),
     ];
     let server = Server::start_with(SITES, &[&away, settings].concat());
-    let before = peak(&server);
-    std::thread::scope(|scope| {
-        let server = &server;
-        scope.spawn(move || send_all(server, 0..bodies / 2));
-        scope.spawn(move || send_all(server, bodies / 2..bodies));
+    let before = resident(&server);
+    let is_over = AtomicBool::new(false);
+    let peak = std::thread::scope(|scope| {
+        let (server, is_over) = (&server, &is_over);
+        // The kernel's own peak includes pages of files, which come and go.
+        let sampled = scope.spawn(move || {
+            let mut peak = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                peak = resident(server).max(peak);
+                std::thread::sleep(SAMPLE_PAUSE);
+            }
+            peak
+        });
+        let halves = [0..bodies / 2, bodies / 2..bodies];
+        let senders = halves.map(|half| scope.spawn(move || send_all(server, half)));
+        let sent = senders.map(|sender| sender.join());
+        is_over.store(true, Ordering::Relaxed);
+        assert!(sent.iter().all(Result::is_ok), "every body is answered");
+        sampled.join().unwrap()
     });
-    let peak = peak(&server);
     println!(
         "budget_mib={} resident_mib={} resident_before_mib={}",
         budget / MIB,
