@@ -123,6 +123,12 @@ pub enum StoreError {
         /// Where they come from.
         place: String,
     },
+    /// Another process has begun to fill the same database.
+    #[error("{place} is filled by another process, which began later: this one ends")]
+    TransferRepeated {
+        /// Where the database is.
+        place: String,
+    },
     /// The database is another shard than the configuration says.
     #[error(
         "{place} is shard {number} of {count}, and the configuration has it as shard {wanted} of {of}: a site stays on \
@@ -232,6 +238,7 @@ impl StoreError {
             StoreError::Engine(_)
             | StoreError::SchemaTooNew { .. }
             | StoreError::InvalidOption { .. }
+            | StoreError::TransferRepeated { .. }
             | StoreError::OtherShard { .. }
             | StoreError::ShardNotEmpty { .. }
             | StoreError::OtherReplicaSet { .. }

@@ -58,6 +58,9 @@ pub struct TransferEnd {
     database: String,
     id: String,
     place: String,
+    /// The number of the state that this process recorded: it fills the database while that is the
+    /// last one.
+    claim: Option<u64>,
 }
 
 /// How to reach the embedded engine that another process runs. It contains a password, so it has no
@@ -176,6 +179,7 @@ impl TransferEnd {
             database: options.database.clone(),
             id: String::new(),
             place: options.place(),
+            claim: None,
         })
     }
 
@@ -295,12 +299,26 @@ impl TransferEnd {
         receiving: &TransferState,
     ) -> Result<(), StoreError> {
         self.prepare_target(options, receiving).await?;
+        self.claim = Some(TransferState::read_number(&self.client).await?);
         create_replica_tables(&self.client).await?;
         let place = options.place();
         options
             .shard
             .record_database(&self.client, &self.database, &place)
             .await
+    }
+
+    /// Refuses to continue if another process has begun to fill the database since.
+    async fn check_claim(&self) -> Result<(), StoreError> {
+        let Some(claim) = self.claim else {
+            return Ok(());
+        };
+        match TransferState::read_number(&self.client).await? == claim {
+            true => Ok(()),
+            false => Err(StoreError::TransferRepeated {
+                place: self.place.clone(),
+            }),
+        }
     }
 
     /// Makes the database a replica: of a set, with the segments of this progress.
@@ -314,6 +332,7 @@ impl TransferEnd {
         urls: &[String],
         progress: &ReplicaProgress,
     ) -> Result<(), StoreError> {
+        self.check_claim().await?;
         record_set(&self.client, set, urls).await?;
         for (collector, place) in progress.segments() {
             self.record_progress(collector, place).await?;
@@ -447,6 +466,7 @@ impl TransferEnd {
     }
 
     async fn drop_partition(&self, name: &str, partition: &str) -> Result<(), StoreError> {
+        self.check_claim().await?;
         let partition = partition.replace('\'', "");
         let sql = format!(
             "ALTER TABLE {} DROP PARTITION ID '{partition}'",
@@ -591,6 +611,7 @@ async fn copy_partition(
         bytes += chunk.len() as u64;
         insert.send(chunk).await.map_err(&failed)?;
     }
+    target.check_claim().await?;
     insert.end().await.map_err(&failed)?;
     Ok(bytes)
 }

@@ -103,6 +103,16 @@ impl TransferState {
         })
     }
 
+    /// The number of the last state; each has a higher one.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub(super) async fn read_number(client: &StoreClient) -> Result<u64, StoreError> {
+        let query = client.query("SELECT max(revision) FROM transfers");
+        query.fetch_one().await.map_err(error_during(STEP))
+    }
+
     /// Records the state.
     ///
     /// # Errors

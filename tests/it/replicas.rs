@@ -349,7 +349,7 @@ fn a_change_is_on_every_replica_or_refused_and_what_the_collector_notes_follows(
         let body = json!({"hosts": [format!("{name}.example")], "zone": "UTC"}).to_string();
         operate(&server, "PUT", &format!("/api/v1/sites/{name}"), &body).status
     };
-    assert_eq!(register("shop"), 204);
+    until(|| register("shop") == 204, "both replicas are here");
     for engine in &replicas.engines {
         assert_eq!(
             engine.sql("SELECT name, removed FROM sites FINAL"),
@@ -609,6 +609,49 @@ fn a_replica_that_is_put_back_from_a_backup_while_the_collector_runs_is_refused(
         || server.metric("footfall_replicas_unavailable") == 1,
         "it counts as away",
     );
+}
+
+/// An operator's connection breaks, and the command goes on without them; they run it again.
+#[test]
+fn of_two_commands_that_fill_a_replica_at_once_the_first_ends() {
+    let mut replicas = Replicas::start();
+    let server = replicas.server(&[]);
+    count_views(&server, 0..20);
+    server.flush();
+    replicas.engines[1].kill();
+    std::fs::remove_dir_all(replicas.dir.path().join("two")).unwrap();
+    replicas.engines[1].restart();
+    let two = &replicas.engines[1];
+    two.sql_in("default", "CREATE DATABASE footfall");
+    // Each partition that is copied takes three seconds.
+    two.sql(
+        "CREATE TABLE transferred_partitions (name String, partition String, fingerprint String, \
+         revision UInt64, CONSTRAINT slow CHECK sleepEachRow(2.9) = 0) ENGINE = \
+         ReplacingMergeTree(revision) ORDER BY (name, partition)",
+    );
+
+    let settings = replicas.settings();
+    let url = two.url();
+    let mut arguments = vec!["store", "rebuild-replica", &url];
+    settings
+        .iter()
+        .for_each(|pair| arguments.extend(["--set", pair]));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| program::run(&server, &arguments));
+        let copied = "SELECT count() FROM system.tables WHERE database = 'footfall' AND name = \
+                      'segment_progress'";
+        until(|| two.sql(copied) == "1\n", "the first one copies");
+        two.sql("ALTER TABLE transferred_partitions DROP CONSTRAINT slow");
+        let second = program::run(&server, &arguments);
+        assert!(second.status.success(), "{second:?}");
+        let first = first.join().unwrap();
+        let told = String::from_utf8_lossy(&first.stderr);
+        assert_eq!(first.status.code(), Some(1), "{told}");
+        assert!(told.contains("filled by another process"), "{told}");
+    });
+    count_views(&server, 20..25);
+    server.flush();
+    replicas.until_equal("both have the same tables");
 }
 
 /// Both replicas are put back from backups, of different times.
