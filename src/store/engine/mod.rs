@@ -187,7 +187,15 @@ impl Engine {
             return Ok(engine.clone());
         }
 
-        let engine = Engine(Arc::new(start_engine(dir, options).await?));
+        let deadline = Instant::now() + UNLOCK_TIMEOUT;
+        let engine = loop {
+            match start_engine(dir.clone(), options).await {
+                // An engine of a collector that ended while it was starting has yet to see that, and
+                // may lock the directory before.
+                Err(EngineError::InUse(_)) if Instant::now() < deadline => {}
+                started => break Engine(Arc::new(started?)),
+            }
+        };
         all.push(engine.clone());
         Ok(engine)
     }
