@@ -19,6 +19,9 @@ use crate::sites::RegistryIndex;
 /// Lines beyond twice the number of entries from which the file is replaced.
 const MAX_SURPLUS_LINES: usize = 10_000;
 
+/// The most changes that are kept in memory for a file that is being written.
+const MAX_ADDED_CHANGES: usize = 50_000;
+
 /// The file, and how it stands.
 pub(super) struct RegistryCopy {
     path: PathBuf,
@@ -39,6 +42,14 @@ struct CopyFile {
     replacement: u64,
     /// While the file is being replaced, the changes since the replacement began.
     added: Option<Vec<RegistryChange>>,
+}
+
+impl CopyFile {
+    /// What is being written does not become the file.
+    fn abandon_replacement(&mut self) {
+        self.replacement += 1;
+        self.added = None;
+    }
 }
 
 /// A replacement of the file that has begun.
@@ -143,6 +154,9 @@ impl RegistryCopy {
         self.check_open()?;
         if let Some(added) = &mut file.added {
             added.extend_from_slice(changes);
+            if added.len() > MAX_ADDED_CHANGES {
+                file.abandon_replacement();
+            }
         }
         if !file.is_complete {
             return Ok(StoredChanges::Unstored);
@@ -164,7 +178,7 @@ impl RegistryCopy {
     /// else. What was stored before must be in the entries.
     pub(super) fn begin_replacing(&self, entries: RegistryIndex) -> Replacement {
         let mut file = lock(&self.file);
-        file.replacement += 1;
+        file.abandon_replacement();
         file.added = Some(Vec::new());
         Replacement {
             number: file.replacement,
@@ -172,7 +186,7 @@ impl RegistryCopy {
         }
     }
 
-    /// Replaces the file, unless another replacement began later.
+    /// Replaces the file, unless another replacement began later or too much was changed.
     ///
     /// # Errors
     ///
@@ -202,7 +216,7 @@ impl RegistryCopy {
             let file = locked.insert(lock(&self.file));
             self.check_open()?;
             if file.replacement != replacement.number {
-                return Err(io::Error::other("another replacement began later"));
+                return Err(io::Error::other("it was abandoned"));
             }
             for change in file.added.iter().flatten() {
                 bytes += write_line(new, change)?;
