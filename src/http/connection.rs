@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{ConnectionPermit, TrackedConnection};
+use super::{ConnectionPermit, FreezableWork, TrackedConnection};
 
 /// The number of request bytes that are processed before more are read: in most cases one hit with
 /// its headers, at most about a hundred of the smallest requests. Other connections of the worker
@@ -111,6 +111,23 @@ impl<S> BoundedStream<S> {
         self.handover.as_mut().is_none_or(|handover| {
             let copy_socket = handover.copy_socket;
             handover.connection.may_read(context, || copy_socket(io))
+        })
+    }
+
+    /// Does the work on this stream, whose future `begin` makes. It rests while the connection is
+    /// frozen.
+    pub fn freezable<F>(self, begin: impl FnOnce(BoundedStream<S>) -> F) -> FreezableWork<F> {
+        let switch = self.handover.as_ref();
+        let switch = switch.map(|handover| handover.connection.freeze_switch());
+        FreezableWork::new(begin(self), switch)
+    }
+
+    /// Whether another process has the socket, or is given it now.
+    fn hand_over(&mut self) -> bool {
+        let io = &self.io;
+        self.handover.as_mut().is_some_and(|handover| {
+            let copy_socket = handover.copy_socket;
+            handover.connection.hand_over(|| copy_socket(io))
         })
     }
 
@@ -212,6 +229,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // The library says why it ends a connection that waits too long.
+        if self.hand_over() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         match Pin::new(&mut self.io).poll_write(context, bytes) {
             Poll::Ready(written) => {
                 self.has_written = true;
@@ -240,7 +261,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The socket is shared with the process that has it now.
-        if self.tracked().is_some_and(|one| one.is_handed_over()) {
+        if self.hand_over() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.io).poll_shutdown(context)

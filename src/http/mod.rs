@@ -17,7 +17,7 @@ mod trusted_proxies;
 pub use body::{BodyError, read_body};
 pub use connection::{BoundedStream, WriteTimeouts};
 pub use connection_limit::{ConnectionLimiter, ConnectionPermit, ConnectionStats};
-pub use open_connections::{OpenConnections, TrackedConnection};
+pub use open_connections::{FreezableWork, OpenConnections, TrackedConnection};
 pub use operator_auth::{OperatorAuth, bearer_token};
 pub use origin::{OriginResolver, peer_address};
 pub use platform_token::{HandoverClaims, PlatformTokenVerifier};

@@ -6,15 +6,20 @@
 //! clients have sent meanwhile. If it does not take over, the connections are thawed, and this
 //! process reads on.
 //!
+//! The HTTP library's timers end a connection that waits too long for its next request. So the
+//! library does not run for a frozen connection ([`FreezableWork`]): the request may be in the
+//! socket. After a thaw, a timer that has run out ends it.
+//!
 //! A client that pipelines, so that the rest of a read is the next request, loses that request.
 //! Browsers and proxies do not pipeline.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
@@ -191,6 +196,13 @@ impl TrackedConnection {
             self.state.state.store(IDLE, Ordering::SeqCst);
             return false;
         }
+        self.hand_over(copy);
+        false
+    }
+
+    /// Makes the copy of the socket that is asked for, if one is. Returns whether another process has
+    /// the socket: then this one must neither write to it nor end it.
+    pub(super) fn hand_over(&mut self, copy: impl FnOnce() -> io::Result<OwnedFd>) -> bool {
         if self.state.state.load(Ordering::SeqCst) == WANTED {
             // Without a copy, for lack of file descriptors, the connection ends with this process.
             if let Ok(copy) = copy() {
@@ -198,7 +210,15 @@ impl TrackedConnection {
             }
             let _ = self.state.replace(WANTED, HANDED_OVER);
         }
-        false
+        self.state.state.load(Ordering::SeqCst) == HANDED_OVER
+    }
+
+    /// What work on the connection looks at before it runs.
+    pub(super) fn freeze_switch(&self) -> FreezeSwitch {
+        FreezeSwitch {
+            shared: Arc::clone(&self.shared),
+            state: Arc::clone(&self.state),
+        }
     }
 
     /// After [`TrackedConnection::may_read`]: whether anything was read, the end of the stream
@@ -222,10 +242,53 @@ impl TrackedConnection {
             let _ = self.state.replace(BUSY, IDLE);
         }
     }
+}
 
-    /// Whether another process has the socket, so that this one must not end the connection.
-    pub(super) fn is_handed_over(&self) -> bool {
-        self.state.state.load(Ordering::SeqCst) == HANDED_OVER
+/// Whether a connection is frozen.
+pub(super) struct FreezeSwitch {
+    shared: Arc<OpenConnections>,
+    state: Arc<ConnectionState>,
+}
+
+impl FreezeSwitch {
+    /// Whether the connection is frozen between two requests. Then the task is woken when it may
+    /// continue, or when a copy of the socket is asked for.
+    fn is_frozen(&self, context: &Context<'_>) -> bool {
+        let is_frozen = || self.shared.is_frozen.load(Ordering::SeqCst);
+        if !is_frozen() {
+            return false;
+        }
+        // Before the state is looked at, so that no wake is missed.
+        self.state.waker.register(context.waker());
+        let state = self.state.state.load(Ordering::SeqCst);
+        is_frozen() && (state == IDLE || state == HANDED_OVER)
+    }
+}
+
+/// The library's work on a connection, which rests while the connection is frozen.
+pub struct FreezableWork<F> {
+    work: Pin<Box<F>>,
+    switch: Option<FreezeSwitch>,
+}
+
+impl<F> FreezableWork<F> {
+    /// Without a switch, the work never rests.
+    pub(super) fn new(work: F, switch: Option<FreezeSwitch>) -> FreezableWork<F> {
+        FreezableWork {
+            work: Box::pin(work),
+            switch,
+        }
+    }
+}
+
+impl<F: Future> Future for FreezableWork<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match &self.switch {
+            Some(switch) if switch.is_frozen(context) => Poll::Pending,
+            _ => self.work.as_mut().poll(context),
+        }
     }
 }
 

@@ -186,9 +186,10 @@ impl Registry {
             .map_err(validation::store_problem)
     }
 
-    /// Writes the queued entries to the store when the collector stops.
+    /// Writes what is queued to the store when the collector stops.
     pub async fn write_queued(&self) {
         if let Some(store) = self.store.load_full() {
+            self.write_site_names(&store).await;
             self.write_audit_queue(&store).await;
             self.write_opened_messages(&store).await;
             self.sync_withdrawals(&store).await;

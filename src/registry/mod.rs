@@ -73,7 +73,7 @@ pub struct Registry {
     pub opened_messages: Arc<OpenedQueue>,
     /// Templates whose opens are counted.
     templates: Vec<String>,
-    /// Locked while audit entries and opened messages are written.
+    /// Locked while names of sites, audit entries and opened messages are written.
     write_lock: Mutex<()>,
     withdrawn: Arc<WithdrawnGrants>,
     withdrawal_days: DigestDays,
@@ -286,24 +286,28 @@ impl Registry {
     /// Stores the names of new sites. While the store is away they stay queued; after a crash, the
     /// site's next hit queues its name again.
     async fn write_site_names(&self, store: &Store) {
-        let mut fresh = self.directory.site_names().take_unstored();
-        while !fresh.is_empty() {
-            let batch = fresh.len().min(MAX_NAME_BATCH);
-            match store.insert_site_names(&fresh[..batch]).await {
+        let _alone = self.write_lock.lock().await;
+        loop {
+            let fresh = self.directory.site_names().oldest_unstored(MAX_NAME_BATCH);
+            if fresh.is_empty() {
+                return;
+            }
+            // Removed only once they are stored, so that a cancelled call does not lose them.
+            match store.insert_site_names(&fresh).await {
                 Ok(clashes) => clashes.iter().for_each(|site: &SiteId| {
                     tracing::error!(%site, "two names have the same site id; the counts of both \
                         are mixed");
                 }),
                 Err(error) => {
                     self.record_failure(&error, "the names of new sites cannot be stored");
-                    self.directory.site_names().requeue_names(fresh);
                     return;
                 }
             }
-            let stored = fresh.drain(..batch);
+            self.directory.site_names().remove_stored(&fresh);
             if self.shards.shard_count() > 1 {
+                let of_others = |(site, _): &(SiteId, String)| self.owner_of(*site) > 0;
                 let mut names = self.lock_shard_names();
-                names.extend(stored.filter(|(site, _)| self.owner_of(*site) > 0));
+                names.extend(fresh.into_iter().filter(of_others));
             }
         }
     }

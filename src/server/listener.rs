@@ -11,7 +11,8 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpServiceBuilder, Request, Response};
 use actix_server::{Server, ServerBuilder};
 use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service,
+    map_config,
 };
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -174,8 +175,11 @@ where
             });
             std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
         };
+        let serve = |(stream, peer): (BoundedStream<TcpStream>, Option<SocketAddr>), http: &_| {
+            stream.freezable(|stream| Service::call(http, (stream, peer)))
+        };
         fn_service(enter)
-            .and_then(http)
+            .and_then(apply_fn_factory(http, serve))
             .map_err(move |error| record_dispatch_error(&counted, &error))
     };
     if !streams.is_empty() {

@@ -2,7 +2,7 @@
 //! recorded when this process first counts the site on a day.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::calendar::Millis;
 use crate::event::{OVERFLOW_SITE_NAME, SiteId};
@@ -84,14 +84,14 @@ impl SiteNames {
         let is_full = recorded.sites.len() >= self.max_sites;
         if (is_full || !is_admitted) && recorded.sites.insert(SiteId::overflow_site()) {
             let name = OVERFLOW_SITE_NAME.to_owned();
-            self.requeue_names(vec![(SiteId::overflow_site(), name)]);
+            self.lock_unstored().push((SiteId::overflow_site(), name));
         }
         if is_admitted
             && !is_full
             && recorded.sites.insert(site.id)
             && let Some(name) = name
         {
-            self.requeue_names(vec![(site.id, name)]);
+            self.lock_unstored().push((site.id, name));
         }
         is_admitted
     }
@@ -103,23 +103,28 @@ impl SiteNames {
             .unwrap_or_else(PoisonError::into_inner)
             .sites
             .remove(&site);
-        self.unstored
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(known, _)| *known != site);
+        self.lock_unstored().retain(|(known, _)| *known != site);
     }
 
-    /// Removes and returns the names that are not in the store yet.
-    pub fn take_unstored(&self) -> Vec<(SiteId, String)> {
-        std::mem::take(&mut self.unstored.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The names that are not in the store yet, `most` of them, the oldest first.
+    pub fn oldest_unstored(&self, most: usize) -> Vec<(SiteId, String)> {
+        self.lock_unstored().iter().take(most).cloned().collect()
     }
 
-    /// Queues names again that could not be stored.
-    pub fn requeue_names(&self, names: Vec<(SiteId, String)>) {
-        self.unstored
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(names);
+    /// Removes names that are in the store, and were the oldest.
+    pub fn remove_stored(&self, names: &[(SiteId, String)]) {
+        let mut unstored = self.lock_unstored();
+        // One that was forgotten meanwhile is not there any more.
+        let stored = unstored
+            .iter()
+            .zip(names)
+            .take_while(|(one, other)| one == other)
+            .count();
+        unstored.drain(..stored);
+    }
+
+    fn lock_unstored(&self) -> MutexGuard<'_, Vec<(SiteId, String)>> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,8 +144,9 @@ mod tests {
     }
 
     fn taken(names: &SiteNames) -> Vec<String> {
-        let taken = names.take_unstored().into_iter();
-        taken.map(|(_, name)| name).collect()
+        let taken = names.oldest_unstored(usize::MAX);
+        names.remove_stored(&taken);
+        taken.into_iter().map(|(_, name)| name).collect()
     }
 
     #[test]
@@ -152,7 +158,8 @@ mod tests {
         assert_eq!(taken(&names), ["site 1", "site 2", "(other)"]);
         assert!(taken(&names).is_empty());
 
-        names.requeue_names(vec![(SiteId::from_u128(2), "site 1".to_owned())]);
+        let queued = (SiteId::from_u128(2), "site 1".to_owned());
+        names.lock_unstored().push(queued);
         assert_eq!(taken(&names), ["site 1"]);
         // The next day begins with the same room, and a late hit of the day before is none of it.
         for (number, at) in [(3, DAY_MILLIS), (2, DAY_MILLIS), (3, DAY_MILLIS - 1)] {

@@ -139,14 +139,22 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// The predecessor neither ends nor releases them.
+    /// The predecessor says something unexpected.
     pub(in crate::server) fn wait_for_release(&mut self) -> anyhow::Result<()> {
         loop {
-            let packet = self.socket.receive::<PredecessorMessage>(RELEASE_TIMEOUT)?;
+            // It may be stopped, or its disk may hang. Only one of both can continue, and it has said
+            // that it does not.
+            let received = self.socket.receive::<PredecessorMessage>(RELEASE_TIMEOUT);
+            if let Err(error) = &received
+                && is_timeout(error)
+            {
+                tracing::warn!("the former collector does not release its journal; waiting");
+                continue;
+            }
             let Some(Packet {
                 message,
                 descriptors,
-            }) = packet
+            }) = received?
             else {
                 tracing::warn!("the former collector has died; this one continues from its state");
                 return Ok(());
@@ -206,6 +214,11 @@ fn check_open_file_limit(connections: usize) -> anyhow::Result<()> {
          {needed}"
     );
     Ok(())
+}
+
+fn is_timeout(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn receive_message(

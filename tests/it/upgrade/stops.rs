@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{totals, view_at};
-use crate::support::{Body, Client, NOON, SITES, Server, hit, until, view, wait_for_state};
+use crate::support::{
+    AGENT, Body, Client, DAY, NOON, SITES, Server, grant, hit, until, view, wait_for_state,
+};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -109,4 +111,57 @@ fn an_erasure_that_is_asked_for_while_the_store_changes_hands_waits_for_it() {
     server.signal(Signal::CONT);
     assert_eq!(server.replace(upgrade), Some(0), "{}", server.log());
     assert_eq!(operator.receive().unwrap().status, 200);
+}
+
+/// The HTTP library ends a connection that waits too long for a request. It must not look at the
+/// time while no request is read: one may be in the socket.
+#[test]
+fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
+    let settings = [
+        "server.keep_alive_secs=1",
+        "limits.read_timeout_millis=1000",
+        "test.upgrade_stop=frozen",
+    ];
+    let mut server = Server::start_with(SITES, &settings);
+    let mut unused = server.client();
+    let mut kept = server.client();
+    view_at(&mut kept, "/u/mia", NOON);
+    let upgrade = server.begin_upgrade(&["test.upgrade_stop="]);
+    wait_for_state(server.pid(), "T");
+
+    let body = view("/u/mia");
+    let cookie = grant();
+    let now = NOON.to_string();
+    let headers = [
+        ("Host", "pages.example"),
+        ("User-Agent", AGENT),
+        ("X-Forwarded-For", "198.51.100.7"),
+        ("Cookie", &*cookie),
+        ("X-Footfall-Now", &*now),
+    ];
+    for client in [&mut unused, &mut kept] {
+        let sent = client.send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()));
+        sent.unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    server.signal(Signal::CONT);
+    assert_eq!(server.adopt(upgrade), Some(0), "{}", server.log());
+    for client in [&mut unused, &mut kept] {
+        assert_eq!(client.receive().unwrap().status, 202, "{}", server.log());
+    }
+    server.flush();
+    assert_eq!(totals(&server)[..3], [3, 1, 1]);
+}
+
+/// The name of a site is stored at the next poll of the registry, which may come after the process.
+#[test]
+fn the_name_of_a_site_that_is_new_is_stored_before_another_process_takes_over() {
+    let mut server = Server::start_with(SITES, &["registry.refresh_secs=300"]);
+    server.flush();
+    view_at(&mut server.client(), "/u/tom", NOON);
+    server.upgrade();
+    server.flush();
+    let path = format!("/api/v1/platform/sites?{DAY}");
+    let is_listed = || server.client().get(&path).unwrap().text().contains("tom");
+    until(is_listed, "the platform's list has its name");
 }
