@@ -123,17 +123,9 @@ impl AppState {
 
             // A token that is being used at this moment would be told to the collector that uses it.
             tokio::time::sleep(cluster.max_silence()).await;
-            loop {
-                let payload = encode_used_tokens(&tokens);
-                match cluster
-                    .send_call(collector, CallKind::UsedTokens, payload)
-                    .await
-                {
-                    Ok(_) => break,
-                    Err(CallFailure::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-                    // It is gone again. When it is back, this begins anew.
-                    Err(_) => return,
-                }
+            if !send_used_tokens(cluster, collector, &tokens).await {
+                // It is gone again. When it is back, this begins anew.
+                return;
             }
         }
     }
@@ -152,6 +144,19 @@ impl AppState {
     fn mark_token_used(&self, id: &str, expires: i64) -> TokenUse {
         let now = self.clock.now().div_euclid(1000);
         self.auth.used_tokens.mark_used(id, expires, now)
+    }
+}
+
+/// `false` if the collector does not reply.
+async fn send_used_tokens(cluster: &Cluster, collector: PeerId, tokens: &[UsedToken]) -> bool {
+    loop {
+        let payload = encode_used_tokens(tokens);
+        let sent = cluster.send_call(collector, CallKind::UsedTokens, payload);
+        match sent.await {
+            Ok(_) => return true,
+            Err(CallFailure::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+            Err(_) => return false,
+        }
     }
 }
 

@@ -206,11 +206,14 @@ export const test = base.extend({
     for (const collector of started) await collector.stop();
   },
   baseURL: async ({ collector }, use) => use(collector.url),
-  // Links of the sample lead to example.com: answered here, so that a test talks to nobody.
+  // Links of the sample lead to example.com: answered here, so that a test talks to nobody. As
+  // elsewhere, that takes a while: Chromium drops a request that Playwright holds if its page is gone
+  // at once, and the click that led there was not counted.
   context: async ({ context }, use) => {
-    await context.route(/^https:/, (route) =>
-      route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }),
-    );
+    await context.route(/^https:/, async (route) => {
+      await new Promise((done) => setTimeout(done, 300));
+      await route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" });
+    });
     await use(context);
   },
 });

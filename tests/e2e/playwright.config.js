@@ -36,6 +36,9 @@ export default defineConfig({
   ],
   outputDir: "../../test-results/e2e",
   workers: 2,
+  // Playwright holds each request of the browser, which then loses one of a page that goes away, once
+  // in some hundred runs of all tests. What fails twice fails; the list names what failed once.
+  retries: 1,
   timeout: 180_000,
   // Longer than the 30 s after which the tracker repeats a request that failed: a browser fails one
   // for reasons of the machine too, such as a changed network.
