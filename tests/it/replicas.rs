@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::support::program::{self, fail};
 use crate::support::{
-    ABSENT, Answer, Body, Client, DAY, Engine, NOON, SITES, Server, ask, grant_of, hit, until, view,
+    ABSENT, Answer, Body, Client, DAY, Engine, NOON, SITES, Server, ask, grant_of, hit,
+    start_two_engines, until, view,
 };
 
 const DAY_LONG: i64 = 86_400_000;
@@ -33,8 +34,7 @@ struct Replicas {
 
 impl Replicas {
     fn start() -> Replicas {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let engines = ["one", "two"].map(|name| Engine::start(&dir.path().join(name)));
+        let (engines, dir) = start_two_engines();
         Replicas { engines, dir }
     }
 
@@ -52,6 +52,14 @@ impl Replicas {
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
         let settings = [&own[..], &["health.store_check_secs=1"], more].concat();
         Server::start_with(SITES, &settings)
+    }
+
+    /// The arguments of a command on one of them, with the settings of their server.
+    fn store_command(&self, command: &str, url: &str) -> Vec<String> {
+        let settings = self.settings().into_iter();
+        let settings = settings.flat_map(|pair| ["--set".to_owned(), pair]);
+        let words = ["store", command, url].map(str::to_owned);
+        words.into_iter().chain(settings).collect()
     }
 
     /// Waits until both have the same tables.
@@ -473,24 +481,9 @@ fn a_lost_replica_is_refused_and_filled_from_its_sibling_under_load() {
         "it is told what to do",
     );
     let (over, counted) = (AtomicBool::new(false), AtomicU64::new(0));
-    let settings = replicas.settings();
-    let rebuild = |url: &str| {
-        let mut arguments = vec!["store", "rebuild-replica", url];
-        settings
-            .iter()
-            .for_each(|pair| arguments.extend(["--set", pair]));
-        arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
-    };
-    let run = |arguments: Vec<String>| {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let ended = program::run(&server, &arguments);
-        String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned()
-    };
 
     let [one, two] = replicas.engines.each_ref().map(Engine::url);
-    let refused = rebuild(&one);
-    let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
-    let told = fail(&server, &refused, 1);
+    let told = fail(&server, &replicas.store_command("rebuild-replica", &one), 1);
     assert!(told.contains("holds rows"), "{told}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -503,7 +496,10 @@ fn a_lost_replica_is_refused_and_filled_from_its_sibling_under_load() {
             }
         });
         sleep(Duration::from_millis(700));
-        let told = run(rebuild(&two));
+        let told = said(program::run(
+            &server,
+            &replicas.store_command("rebuild-replica", &two),
+        ));
         sleep(Duration::from_millis(700));
         over.store(true, Ordering::Relaxed);
         assert!(told.contains("copied from"), "{told}");
@@ -630,12 +626,7 @@ fn of_two_commands_that_fill_a_replica_at_once_the_first_ends() {
          ReplacingMergeTree(revision) ORDER BY (name, partition)",
     );
 
-    let settings = replicas.settings();
-    let url = two.url();
-    let mut arguments = vec!["store", "rebuild-replica", &url];
-    settings
-        .iter()
-        .for_each(|pair| arguments.extend(["--set", pair]));
+    let arguments = replicas.store_command("rebuild-replica", &two.url());
     std::thread::scope(|scope| {
         let first = scope.spawn(|| program::run(&server, &arguments));
         let copied = "SELECT count() FROM system.tables WHERE database = 'footfall' AND name = \
@@ -683,15 +674,9 @@ fn a_shard_of_which_no_replica_is_complete_goes_on_with_one_that_is_accepted() {
     }
     replicas.engines.iter_mut().for_each(Engine::restart);
     let urls = replicas.engines.each_ref().map(Engine::url);
-    let settings = replicas.settings();
-    let store = |command: &'static str, url: &str| {
-        let mut arguments = vec!["store", command, url];
-        settings
-            .iter()
-            .for_each(|pair| arguments.extend(["--set", pair]));
-        let ended = program::run(&server, &arguments);
-        let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-        (ended.status.code(), told)
+    let store = |command: &str, url: &str| {
+        let ended = program::run(&server, &replicas.store_command(command, url));
+        (ended.status.code(), said(ended))
     };
     let (code, told) = store("accept-replica", "http://127.0.0.1:1");
     assert!(
@@ -801,6 +786,11 @@ fn replication_cannot_be_switched_off_for_a_while() {
         let log = server.log()[logged..].to_owned();
         assert!(log.contains("this database is a replica"), "{log}");
     }
+}
+
+/// What a command printed.
+fn said(ended: std::process::Output) -> String {
+    String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned()
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {

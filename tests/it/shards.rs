@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::support::program::fail;
 use crate::support::{
-    ABSENT, Answer, DAY, Engine, NOON, SITES, Server, ask, grant_of, hit, until, view,
+    ABSENT, Answer, DAY, Engine, NOON, SITES, Server, ask, grant_of, hit, start_two_engines, until,
+    view,
 };
 
 const DAY_LONG: i64 = 86_400_000;
@@ -35,8 +36,7 @@ struct Shards {
 
 impl Shards {
     fn start() -> Shards {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let engines = ["one", "two"].map(|name| Engine::start(&dir.path().join(name)));
+        let (engines, dir) = start_two_engines();
         Shards { engines, _dir: dir }
     }
 

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::{Cluster, address, totals, visit, wait_for_collectors};
 use crate::consent::{ACCEPT, WITHDRAW, choose, cookie};
 use crate::support::{
-    AGENT, Body, Client, NOON, Server, Upgrade, grant_of, hit, until, view, wait_for_state,
+    AGENT, Body, Client, NOON, Server, Upgrade, hit, send, until, view, wait_for_state,
 };
 
 const PEOPLE: usize = 300;
@@ -149,21 +149,9 @@ fn of_two_collectors_that_are_replaced_at_once_one_continues_as_it_was_and_no_re
 /// A hit whose body is not sent yet. The collector has read its head.
 fn begin_slow_hit(server: &Server) -> Client {
     let mut client = server.client();
-    let (cookie, now) = (grant_of(7), NOON.to_string());
     let length = view("/u/mia").len().to_string();
-    let headers = [
-        ("Host", "pages.example"),
-        ("Origin", "https://pages.example"),
-        ("User-Agent", AGENT),
-        ("X-Forwarded-For", "198.51.100.7"),
-        ("Cookie", &cookie),
-        ("X-Footfall-Now", &now),
-        ("Content-Length", &length),
-        ("Expect", "100-continue"),
-    ];
-    client
-        .send("POST", "/ff/hit", &headers, Body::None)
-        .unwrap();
+    let more = [("Content-Length", &*length), ("Expect", "100-continue")];
+    send(&mut client, "POST", "/ff/hit", Body::None, &more);
     assert_eq!(client.receive_head().unwrap().status, 100);
     client
 }

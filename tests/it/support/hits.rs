@@ -62,6 +62,12 @@ pub fn ask(
     body: &str,
     more: &[(&str, &str)],
 ) -> Answer {
+    send(client, method, target, Body::Sized(body.as_bytes()), more);
+    client.receive().expect("a hit is answered")
+}
+
+/// The same without waiting for the answer.
+pub fn send(client: &mut Client, method: &str, target: &str, body: Body, more: &[(&str, &str)]) {
     let cookie = grant();
     let now = NOON.to_string();
     let usual = [
@@ -81,8 +87,8 @@ pub fn ask(
         .chain(more.iter().copied().filter(|(_, value)| *value != ABSENT))
         .collect();
     client
-        .ask(method, target, &headers, Body::Sized(body.as_bytes()))
-        .expect("a hit is answered")
+        .send(method, target, &headers, body)
+        .expect("a hit is sent");
 }
 
 /// Takes a usual field away.

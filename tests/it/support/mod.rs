@@ -24,7 +24,7 @@ pub use client::{Answer, Body, Client};
 pub use disk::Disk;
 pub use engine::Engine;
 pub use hits::{
-    ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view,
+    ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, send, signed, view,
     view_pages,
 };
 pub use port::Port;
@@ -47,6 +47,13 @@ pub fn until(mut holds: impl FnMut() -> bool, what: &str) {
         );
         sleep(Duration::from_millis(50));
     }
+}
+
+/// Two engines, with the folders `one` and `two` in a new one.
+pub fn start_two_engines() -> ([Engine; 2], tempfile::TempDir) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for engines");
+    let engines = ["one", "two"].map(|name| Engine::start(&dir.path().join(name)));
+    (engines, dir)
 }
 
 /// Fields of `/proc/<pid>/stat` after the name: state, parent, process group and so on.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{totals, view_at};
 use crate::support::{
-    AGENT, Body, Client, DAY, NOON, SITES, Server, grant, hit, until, view, wait_for_state,
+    Body, Client, DAY, NOON, SITES, Server, hit, send, until, view, wait_for_state,
 };
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -130,18 +130,8 @@ fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
     wait_for_state(server.pid(), "T");
 
     let body = view("/u/mia");
-    let cookie = grant();
-    let now = NOON.to_string();
-    let headers = [
-        ("Host", "pages.example"),
-        ("User-Agent", AGENT),
-        ("X-Forwarded-For", "198.51.100.7"),
-        ("Cookie", &*cookie),
-        ("X-Footfall-Now", &*now),
-    ];
     for client in [&mut unused, &mut kept] {
-        let sent = client.send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()));
-        sent.unwrap();
+        send(client, "POST", "/ff/hit", Body::Sized(body.as_bytes()), &[]);
     }
     std::thread::sleep(Duration::from_millis(1500));
     server.signal(Signal::CONT);
