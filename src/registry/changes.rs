@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::snapshot::{RegistryCopy, StoredChanges};
+use super::snapshot::RegistryCopy;
 use super::{Registry, validation};
 use crate::access::AuditEntry;
 use crate::config::{AliasRule, RegistryChange, SiteRule};
@@ -262,7 +262,7 @@ impl Registry {
             // Page by page: a million changes would take more memory than the sites.
             if !changes.is_empty() {
                 is_changed = true;
-                is_stored &= self.append_to_copy(changes, usize::MAX / 4).await;
+                is_stored &= self.append_to_copy(changes).await;
             }
         }
 
@@ -337,30 +337,25 @@ impl Registry {
 
     /// Adds changes to the copy on disk, which are in the directory.
     async fn store_in_copy(&self, changes: Vec<RegistryChange>) {
-        let entry_count = self.directory.registered_entries().entry_count();
-        if !self.append_to_copy(changes, entry_count).await {
+        if !self.append_to_copy(changes).await {
             self.replace_copy_or_log().await;
+        } else if self
+            .copy
+            .is_too_long(self.directory.registered_entries().entry_count())
+        {
+            // Nothing waits for it.
+            tokio::spawn(self.replace_copy_or_log());
         }
     }
 
-    /// Appends changes to the copy on disk, after which there are at most `entry_count` entries.
-    /// `false` if it must be replaced, because it lacks other changes.
-    async fn append_to_copy(&self, changes: Vec<RegistryChange>, entry_count: usize) -> bool {
+    /// Appends changes to the copy on disk. `false` if it must be replaced, because it lacks others.
+    async fn append_to_copy(&self, changes: Vec<RegistryChange>) -> bool {
         let copy = Arc::clone(&self.copy);
-        let stored = run_blocking(move || copy.store_changes(&changes, entry_count)).await;
-        match stored {
-            Ok(StoredChanges::Appended) => true,
-            Ok(StoredChanges::Unstored) => false,
-            Ok(StoredChanges::CompactionDue) => {
-                // Nothing waits for it.
-                tokio::spawn(self.replace_copy_or_log());
-                true
-            }
-            Err(error) => {
-                log_copy_error(&error);
-                true
-            }
-        }
+        let appended = run_blocking(move || copy.append_changes(&changes)).await;
+        appended.unwrap_or_else(|error| {
+            log_copy_error(&error);
+            true
+        })
     }
 
     fn replace_copy_or_log(&self) -> impl Future<Output = ()> + Send + use<> {

@@ -58,17 +58,6 @@ pub(super) struct Replacement {
     entries: RegistryIndex,
 }
 
-/// What became of changes.
-#[derive(PartialEq, Eq, Debug)]
-pub(super) enum StoredChanges {
-    /// They are in the file.
-    Appended,
-    /// They are in the file, which has become long and should be replaced.
-    CompactionDue,
-    /// They are not in the file, which must be replaced.
-    Unstored,
-}
-
 /// The content of the file in former versions.
 #[derive(Deserialize)]
 struct FormerCopy {
@@ -135,16 +124,12 @@ impl RegistryCopy {
         Ok(Some(entries))
     }
 
-    /// Stores changes, after which there are `entry_count` entries.
+    /// Appends changes. `false` if the file lacks others: it must be replaced, and these are not in it.
     ///
     /// # Errors
     ///
     /// The file cannot be written, or the copy was closed. The file may hold some of the changes.
-    pub(super) fn store_changes(
-        &self,
-        changes: &[RegistryChange],
-        entry_count: usize,
-    ) -> io::Result<StoredChanges> {
+    pub(super) fn append_changes(&self, changes: &[RegistryChange]) -> io::Result<bool> {
         let mut text = Vec::new();
         for change in changes {
             write_line(&mut text, change)?;
@@ -159,19 +144,20 @@ impl RegistryCopy {
             }
         }
         if !file.is_complete {
-            return Ok(StoredChanges::Unstored);
+            return Ok(false);
         }
         file.is_complete = false;
         disk::write_after(&self.path, file.bytes, &text)?;
         file.is_complete = true;
         file.lines += changes.len();
         file.bytes += text.len() as u64;
+        Ok(true)
+    }
 
-        let is_long = file.lines > 2 * entry_count + MAX_SURPLUS_LINES;
-        Ok(match is_long && file.added.is_none() {
-            true => StoredChanges::CompactionDue,
-            false => StoredChanges::Appended,
-        })
+    /// Whether the file has far more lines than there are entries, and is not being replaced.
+    pub(super) fn is_too_long(&self, entry_count: usize) -> bool {
+        let file = lock(&self.file);
+        file.lines > 2 * entry_count + MAX_SURPLUS_LINES && file.added.is_none()
     }
 
     /// Begins to replace the file: it will hold these entries, what is stored from now on, and nothing
@@ -345,13 +331,10 @@ mod tests {
 
         let zones = ZoneTable::default();
         let copy = RegistryCopy::new(path.clone());
-        let stored = |copy: &RegistryCopy, changes: &[RegistryChange]| {
-            copy.store_changes(changes, 4).unwrap()
-        };
-        assert_eq!(stored(&copy, &[site("mia", 1)]), StoredChanges::Appended);
+        assert!(copy.append_changes(&[site("mia", 1)]).unwrap());
         let first = fs::read(&path).unwrap();
         let changes = [site("tom", 2), alias("mia-new", "mia")];
-        assert_eq!(stored(&copy, &changes), StoredChanges::Appended);
+        assert!(copy.append_changes(&changes).unwrap());
         let second = fs::read(&path).unwrap();
         assert_eq!(second[..first.len()], first, "the change was appended");
         let all = vec![alias("mia-new", "mia"), site("mia", 1), site("tom", 2)];
@@ -361,7 +344,7 @@ mod tests {
         fs::write(&path, [&second[..], b"{\"site\":{\"ru"].concat()).unwrap();
         let torn = RegistryCopy::new(path.clone());
         assert_eq!(torn.read_entries(&zones).unwrap().unwrap().entry_count(), 3);
-        assert_eq!(stored(&torn, &[site("ann", 3)]), StoredChanges::Appended);
+        assert!(torn.append_changes(&[site("ann", 3)]).unwrap());
         let with_ann = [&all[..1], &[site("ann", 3)], &all[1..]].concat();
         assert_eq!(held(&path), Ok(Some(with_ann)));
 
@@ -369,11 +352,13 @@ mod tests {
         let many: Vec<RegistryChange> = (0..MAX_SURPLUS_LINES)
             .map(|revision| site("tom", 10 + revision as u64))
             .collect();
-        assert_eq!(stored(&torn, &many), StoredChanges::Appended);
-        assert_eq!(stored(&torn, &many), StoredChanges::CompactionDue);
+        for is_too_long in [false, true] {
+            assert!(torn.append_changes(&many).unwrap());
+            assert_eq!(torn.is_too_long(4), is_too_long);
+        }
         let entries = torn.read_entries(&zones).unwrap().unwrap();
         let replacement = torn.begin_replacing(entries);
-        assert_eq!(stored(&torn, &many[..0]), StoredChanges::Appended);
+        assert!(!torn.is_too_long(4), "it is being replaced");
         torn.finish_replacing(&replacement, &zones).unwrap();
         let lines = fs::read(&path).unwrap();
         assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 4);
@@ -386,11 +371,10 @@ mod tests {
         let path = dir.path().join("registry.json");
         let zones = ZoneTable::default();
         let copy = RegistryCopy::new(path.clone());
-        copy.store_changes(&[site("mia", 1)], 1).unwrap();
+        assert!(copy.append_changes(&[site("mia", 1)]).unwrap());
         fs::write(&path, "").unwrap();
-        assert!(copy.store_changes(&[site("tom", 2)], 2).is_err());
-        let stored = copy.store_changes(&[site("ann", 3)], 3).unwrap();
-        assert_eq!(stored, StoredChanges::Unstored);
+        assert!(copy.append_changes(&[site("tom", 2)]).is_err());
+        assert!(!copy.append_changes(&[site("ann", 3)]).unwrap());
 
         let all = [site("ann", 3), site("mia", 1), site("tom", 2)];
         let mut entries = RegistryIndex::default();
@@ -400,8 +384,7 @@ mod tests {
         let replacement = copy.begin_replacing(entries);
         copy.finish_replacing(&replacement, &zones).unwrap();
         assert_eq!(held(&path), Ok(Some(all.to_vec())));
-        let stored = copy.store_changes(&[site("mia", 4)], 3).unwrap();
-        assert_eq!(stored, StoredChanges::Appended);
+        assert!(copy.append_changes(&[site("mia", 4)]).unwrap());
     }
 
     #[test]
@@ -410,14 +393,13 @@ mod tests {
         let path = dir.path().join("registry.json");
         let zones = ZoneTable::default();
         let copy = RegistryCopy::new(path.clone());
-        copy.store_changes(&[site("mia", 1)], 1).unwrap();
+        assert!(copy.append_changes(&[site("mia", 1)]).unwrap());
         let mut entries = RegistryIndex::default();
         entries.apply_change(&site("mia", 1), &zones);
 
         let earlier = copy.begin_replacing(RegistryIndex::default());
         let replacement = copy.begin_replacing(entries);
-        let stored = copy.store_changes(&[site("tom", 2)], 2).unwrap();
-        assert_eq!(stored, StoredChanges::Appended);
+        assert!(copy.append_changes(&[site("tom", 2)]).unwrap());
         let both = Ok(Some(vec![site("mia", 1), site("tom", 2)]));
         assert_eq!(held(&path), both, "in the former file");
         copy.finish_replacing(&replacement, &zones).unwrap();
@@ -428,7 +410,7 @@ mod tests {
         let replacement = copy.begin_replacing(RegistryIndex::default());
         copy.close();
         assert!(copy.finish_replacing(&replacement, &zones).is_err());
-        assert!(copy.store_changes(&[site("ann", 3)], 3).is_err());
+        assert!(copy.append_changes(&[site("ann", 3)]).is_err());
         assert_eq!(held(&path), both);
     }
 
