@@ -25,7 +25,7 @@ pub use permissions::{DenialReason, Permission, Principal};
 pub use secret::{SecretDigest, random_id};
 pub use sessions::{CookieSessions, Session, SessionDigest, SignInMethod, TooManySites};
 pub use signed_out::{SignedOutSessions, format_sign_out, parse_sign_out};
-pub use used_tokens::{MAX_USED_TOKENS, TokenUse, UsedToken, UsedTokens};
+pub use used_tokens::{MAX_USED_TOKENS, TokenUse, UsedToken, UsedTokens, used_token};
 
 // Keys, and secrets that are generated here.
 crate::unprintable!(Session, PasswordLogin, CookieKeys);

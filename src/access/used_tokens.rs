@@ -35,6 +35,11 @@ impl TokenUse {
 /// A used token: the digest of its id, and the second it expires at, since the Unix epoch.
 pub type UsedToken = ([u8; 32], i64);
 
+/// The token with this id, as it is remembered.
+pub fn used_token(id: &str, expires: i64) -> UsedToken {
+    (blake3::derive_key(DIGEST_CONTEXT, id.as_bytes()), expires)
+}
+
 /// The used handover tokens of this process.
 pub struct UsedTokens {
     max_tokens: usize,
@@ -77,14 +82,8 @@ impl UsedTokens {
         })
     }
 
-    /// Marks a token as used. `expires` and `now` are seconds since the Unix epoch.
-    pub fn mark_used(&self, id: &str, expires: i64, now: i64) -> TokenUse {
-        let digest = blake3::derive_key(DIGEST_CONTEXT, id.as_bytes());
-        self.mark_digest_used((digest, expires), now)
-    }
-
-    /// Marks a token as used that another collector knows.
-    pub fn mark_digest_used(&self, (digest, expires): UsedToken, now: i64) -> TokenUse {
+    /// Marks a token as used. `now` is in seconds since the Unix epoch.
+    pub fn mark_used(&self, (digest, expires): UsedToken, now: i64) -> TokenUse {
         let mut expiries = self.lock();
         if expiries.len() >= self.max_tokens {
             expiries.retain(|_, until| *until > now);
@@ -130,18 +129,27 @@ mod tests {
     #[test]
     fn an_id_is_spent_once_and_forgotten_when_it_expired() {
         let spent = UsedTokens::new(2);
-        assert_eq!(spent.mark_used("a", 100, 0), TokenUse::First);
-        assert_eq!(spent.mark_used("a", 100, 99), TokenUse::AlreadyUsed);
-        assert_eq!(spent.mark_used("b", 200, 0), TokenUse::First);
-        assert_eq!(spent.mark_used("c", 200, 99), TokenUse::TableFull);
-        assert_eq!(spent.mark_used("b", 200, 99), TokenUse::AlreadyUsed);
-        assert_eq!(spent.mark_used("c", 200, 100), TokenUse::First);
+        assert_eq!(spent.mark_used(used_token("a", 100), 0), TokenUse::First);
+        assert_eq!(
+            spent.mark_used(used_token("a", 100), 99),
+            TokenUse::AlreadyUsed
+        );
+        assert_eq!(spent.mark_used(used_token("b", 200), 0), TokenUse::First);
+        assert_eq!(
+            spent.mark_used(used_token("c", 200), 99),
+            TokenUse::TableFull
+        );
+        assert_eq!(
+            spent.mark_used(used_token("b", 200), 99),
+            TokenUse::AlreadyUsed
+        );
+        assert_eq!(spent.mark_used(used_token("c", 200), 100), TokenUse::First);
     }
 
     #[test]
     fn an_id_is_spent_in_the_next_process_too() {
         let spent = UsedTokens::new(2);
-        spent.mark_used("a", 100, 0);
+        spent.mark_used(used_token("a", 100), 0);
         let mut bytes = Vec::new();
         let mut out = StateWriter::new(&mut bytes);
         spent.write_state(&mut out);
@@ -149,15 +157,18 @@ mod tests {
         let (mut source, length) = (bytes.as_slice(), bytes.len() as u64);
         let read = UsedTokens::read_state(&mut StateReader::new(&mut source, length), 2);
         let spent = read.unwrap();
-        assert_eq!(spent.mark_used("a", 100, 99), TokenUse::AlreadyUsed);
-        assert_eq!(spent.mark_used("b", 100, 99), TokenUse::First);
+        assert_eq!(
+            spent.mark_used(used_token("a", 100), 99),
+            TokenUse::AlreadyUsed
+        );
+        assert_eq!(spent.mark_used(used_token("b", 100), 99), TokenUse::First);
     }
 
     #[test]
     fn tokens_are_read_in_parts_and_known_by_their_digests() {
         let (here, there) = (UsedTokens::new(100), UsedTokens::new(100));
         for number in 0..25 {
-            here.mark_used(&format!("{number}"), 100 + number % 2, 0);
+            here.mark_used(used_token(&format!("{number}"), 100 + number % 2), 0);
         }
         let (mut after, mut parts) = (None, Vec::new());
         loop {
@@ -168,12 +179,15 @@ mod tests {
             after = last;
             parts.push(tokens.len());
             for token in tokens {
-                assert_eq!(there.mark_digest_used(token, 100), TokenUse::First);
+                assert_eq!(there.mark_used(token, 100), TokenUse::First);
             }
         }
         // Every second one has not expired.
         assert_eq!((parts.len(), parts.iter().sum::<usize>()), (3, 12));
-        assert_eq!(there.mark_used("7", 101, 100), TokenUse::AlreadyUsed);
-        assert_eq!(there.mark_used("8", 101, 100), TokenUse::First);
+        assert_eq!(
+            there.mark_used(used_token("7", 101), 100),
+            TokenUse::AlreadyUsed
+        );
+        assert_eq!(there.mark_used(used_token("8", 101), 100), TokenUse::First);
     }
 }

@@ -71,18 +71,16 @@ pub enum CallKind {
     Registry = 3,
     /// Drop hits of withdrawn grants, from now on.
     Withdrawals = 4,
-    /// Mark a handover token as used.
-    UsedToken = 5,
+    /// Mark handover tokens as used.
+    UsedTokens = 5,
     /// The number of a site's visitors in the last five minutes.
     LiveVisitors = 6,
     /// The receipt of a grant that is on record there.
     Receipt = 7,
     /// What a view would add.
     Preview = 8,
-    /// Mark the handover tokens as used that were used while the collector was away.
-    UsedTokens = 9,
     /// Let the caller be replaced by a new process. Answered here.
-    Replacement = 10,
+    Replacement = 9,
 }
 
 impl CallKind {
@@ -92,11 +90,10 @@ impl CallKind {
             CallKind::Mail,
             CallKind::Registry,
             CallKind::Withdrawals,
-            CallKind::UsedToken,
+            CallKind::UsedTokens,
             CallKind::LiveVisitors,
             CallKind::Receipt,
             CallKind::Preview,
-            CallKind::UsedTokens,
             CallKind::Replacement,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)

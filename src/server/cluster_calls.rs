@@ -34,7 +34,6 @@ impl CallHandler for ClusterCalls {
                         .for_each(|digest| self.withdrawn.insert_digest(*digest));
                     CallBuffer::default()
                 }
-                CallKind::UsedToken => self.site.answer_used_token(&payload),
                 CallKind::UsedTokens => self.site.answer_used_tokens(&payload),
                 CallKind::LiveVisitors => answer_live_visitors(&self.site.journal, &payload).await,
                 CallKind::Receipt => self.consent_service.answer_receipt(payload).await,

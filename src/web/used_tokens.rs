@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::AppState;
-use crate::access::{TokenUse, UsedToken};
+use crate::access::{TokenUse, UsedToken, used_token};
 use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind, Cluster, PeerId};
 use crate::event::{Problem, ProblemCode};
 
@@ -29,11 +29,11 @@ impl AppState {
     /// 503 `handover_table_full`: the collector that decides cannot be asked, or too many tokens are
     /// remembered.
     pub(super) async fn use_token(&self, id: &str, expires: i64) -> Result<TokenUse, Problem> {
+        let token = used_token(id, expires);
         let Some(cluster) = &self.cluster else {
-            return Ok(self.mark_token_used(id, expires));
+            return Ok(self.mark_token_used(token));
         };
-        let payload = encode_token(id, expires);
-        let decided = self.decide_token_use(cluster, id, expires, &payload).await;
+        let decided = self.decide_token_use(cluster, id, token).await;
         let (decided, owner) = decided.ok_or_else(|| {
             Problem::new(ProblemCode::HandoverTableFull)
                 .with_detail("a collector went away meanwhile; open your statistics again")
@@ -43,9 +43,9 @@ impl AppState {
         }
 
         // One that has started anew does not know the uses before.
-        let is_known_here =
-            owner.is_some() && self.mark_token_used(id, expires) == TokenUse::AlreadyUsed;
-        let others = cluster.call_others_but(owner, CallKind::UsedToken, &payload);
+        let is_known_here = owner.is_some() && self.mark_token_used(token) == TokenUse::AlreadyUsed;
+        let payload = encode_tokens(&[token]);
+        let others = cluster.call_others_but(owner, CallKind::UsedTokens, payload.as_bytes());
         let mut replies = others.await.into_iter().flatten();
         let is_known_there =
             replies.any(|reply| read_token_use(&reply) == Some(TokenUse::AlreadyUsed));
@@ -61,17 +61,18 @@ impl AppState {
         &self,
         cluster: &Cluster,
         id: &str,
-        expires: i64,
-        payload: &[u8],
+        token: UsedToken,
     ) -> Option<(TokenUse, Option<PeerId>)> {
         let mut unsure = None;
         for _ in 0..MAX_ATTEMPTS {
             let Some(owner) = cluster.remote_key_owner(id.as_bytes()) else {
-                return Some((self.mark_token_used(id, expires), None));
+                return Some((self.mark_token_used(token), None));
             };
-            let mut request = CallBuffer::default();
-            request.push_bytes(payload);
-            match cluster.send_call(owner, CallKind::UsedToken, request).await {
+            let request = encode_tokens(&[token]);
+            match cluster
+                .send_call(owner, CallKind::UsedTokens, request)
+                .await
+            {
                 Ok(reply) => {
                     let decided = read_token_use(&reply)?;
                     // It may know the token from the call before.
@@ -86,13 +87,13 @@ impl AppState {
         None
     }
 
-    /// Answers the call of another collector.
-    pub fn answer_used_token(&self, request: &CallBuffer) -> CallBuffer {
+    /// Answers the call of another collector: what became of each token.
+    pub fn answer_used_tokens(&self, request: &CallBuffer) -> CallBuffer {
         let mut from = BufferReader::new(request.as_bytes());
         let mut reply = CallBuffer::default();
-        let expires = from.read_array().map(i64::from_le_bytes);
-        if let (Some(expires), Ok(id)) = (expires, std::str::from_utf8(from.rest())) {
-            reply.push_byte(self.mark_token_used(id, expires) as u8);
+        while let (Some(digest), Some(expires)) = (from.read_array(), from.read_array()) {
+            let token = (digest, i64::from_le_bytes(expires));
+            reply.push_byte(self.mark_token_used(token) as u8);
         }
         reply
     }
@@ -130,27 +131,16 @@ impl AppState {
         }
     }
 
-    /// Answers a call with tokens that were used while this collector was away.
-    pub fn answer_used_tokens(&self, request: &CallBuffer) -> CallBuffer {
+    fn mark_token_used(&self, token: UsedToken) -> TokenUse {
         let now = self.clock.now().div_euclid(1000);
-        let mut from = BufferReader::new(request.as_bytes());
-        while let (Some(digest), Some(expires)) = (from.read_array(), from.read_array()) {
-            let token = (digest, i64::from_le_bytes(expires));
-            self.auth.used_tokens.mark_digest_used(token, now);
-        }
-        CallBuffer::default()
-    }
-
-    fn mark_token_used(&self, id: &str, expires: i64) -> TokenUse {
-        let now = self.clock.now().div_euclid(1000);
-        self.auth.used_tokens.mark_used(id, expires, now)
+        self.auth.used_tokens.mark_used(token, now)
     }
 }
 
 /// `false` if the collector does not reply.
 async fn send_used_tokens(cluster: &Cluster, collector: PeerId, tokens: &[UsedToken]) -> bool {
     loop {
-        let payload = encode_used_tokens(tokens);
+        let payload = encode_tokens(tokens);
         let sent = cluster.send_call(collector, CallKind::UsedTokens, payload);
         match sent.await {
             Ok(_) => return true,
@@ -160,18 +150,12 @@ async fn send_used_tokens(cluster: &Cluster, collector: PeerId, tokens: &[UsedTo
     }
 }
 
-fn encode_used_tokens(tokens: &[UsedToken]) -> CallBuffer {
+fn encode_tokens(tokens: &[UsedToken]) -> CallBuffer {
     let mut payload = CallBuffer::with_capacity(tokens.len() * 40);
     for (digest, expires) in tokens {
         payload.push_bytes(digest);
         payload.push_bytes(&expires.to_le_bytes());
     }
-    payload
-}
-
-fn encode_token(id: &str, expires: i64) -> Vec<u8> {
-    let mut payload = expires.to_le_bytes().to_vec();
-    payload.extend_from_slice(id.as_bytes());
     payload
 }
 
