@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use footfall::calendar::Day;
 use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
-use footfall::store::{EngineLimits, PublicationUnit, ShardPlace, Store, StoreOptions};
+use footfall::store::{EngineLimits, PublicationUnit, Store, StoreOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -199,21 +199,10 @@ async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
         query_seconds: 600,
         ..EngineLimits::default()
     };
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_footfall"));
     let options = StoreOptions {
-        url: None,
-        user: None,
-        password: None,
-        ca_file: None,
-        database: "footfall".into(),
-        cluster: None,
-        shard: ShardPlace::WHOLE,
-        replica_urls: Vec::new(),
-        data_dir: PathBuf::from(dir),
-        backup_dir: None,
-        program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
-        library,
         limits,
-        site_names: Vec::new(),
+        ..StoreOptions::embedded(PathBuf::from(dir), program, library)
     };
     Ok(Store::connect(&options).await?)
 }

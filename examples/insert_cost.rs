@@ -8,9 +8,8 @@ use std::time::Instant;
 use footfall::aggregate::{AttributeCounts, AttributeKey, AttributeSums, SegmentSums, StringId};
 use footfall::calendar::Day;
 use footfall::event::{SiteId, Subject};
-use footfall::store::engine::EngineLimits;
 use footfall::store::schema::CountsTable;
-use footfall::store::{ShardPlace, Store, StoreOptions, native};
+use footfall::store::{Store, StoreOptions, native};
 
 const ROWS: u32 = 100_000;
 const ITEMS: u32 = 20_000;
@@ -27,23 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let (data_dir, library) = (PathBuf::from(next("DIR")?), PathBuf::from(next("LIBRARY")?));
     let program = PathBuf::from(next("FOOTFALL")?);
     let blocks: u32 = next("BLOCKS").ok().map_or(Ok(10), |text| text.parse())?;
-    let store = Store::connect(&StoreOptions {
-        url: None,
-        user: None,
-        password: None,
-        ca_file: None,
-        database: "footfall".to_owned(),
-        cluster: None,
-        shard: ShardPlace::WHOLE,
-        replica_urls: Vec::new(),
-        data_dir,
-        backup_dir: None,
-        program,
-        library,
-        limits: EngineLimits::default(),
-        site_names: Vec::new(),
-    })
-    .await?;
+    let options = StoreOptions::embedded(data_dir, program, library);
+    let store = Store::connect(&options).await?;
     store.insert_segment("warm", &segment(blocks)).await?;
 
     let segments: Vec<SegmentSums> = (0..blocks).map(segment).collect();

@@ -13,14 +13,12 @@ use super::LoadOptions;
 use super::ask::ask;
 use super::collector;
 use super::drive::{Driver, Pace};
-use super::interrupt;
-use super::machine;
 use super::open_server;
 use super::port::Port;
 use super::requests::{self, Chance, Owner, Request, Wish};
 use super::rounds::wait_until_stored;
 use super::table::{line, median};
-use super::target::{self, Target};
+use super::target::Target;
 
 const NAMES: [&str; 2] = ["a", "b"];
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -105,12 +103,7 @@ impl Side {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let dir = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let about = machine::describe(dir.path())?;
-    target::pin(target::OWN_CPU);
-    interrupt::clean_up(dir.path().to_owned())?;
+    let (dir, about) = super::prepare()?;
 
     let ports = [Port::hold(), Port::hold()];
     let mut engines = Vec::new();

@@ -131,7 +131,9 @@ fn main() -> Result<ExitCode> {
     }
 }
 
-fn run(options: &Options) -> Result<ExitCode> {
+/// A folder for what is measured, which is removed at an interrupt too, and a description of the
+/// machine. Pins the load's own threads.
+fn prepare() -> Result<(tempfile::TempDir, Vec<String>)> {
     // Not in /tmp, which may be memory: the collector syncs to the directory the build lies on.
     let dir = tempfile::Builder::new()
         .prefix("bench-")
@@ -139,6 +141,11 @@ fn run(options: &Options) -> Result<ExitCode> {
     let about = machine::describe(dir.path())?;
     target::pin(target::OWN_CPU);
     interrupt::clean_up(dir.path().to_owned())?;
+    Ok((dir, about))
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
+    let (dir, about) = prepare()?;
     let mut bench = Bench::start(options, dir.path())?;
     bench.run()?;
     println!("{}", about.join("\n"));

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use footfall::event::{SiteId, Subject};
-use footfall::store::{EngineLimits, ShardPlace, Store, StoreOptions};
+use footfall::store::{EngineLimits, Store, StoreOptions};
 
 use crate::{LAST_DAY, Outcome, Shard};
 
@@ -108,26 +108,15 @@ async fn record_place(store: &Store, shard: Shard) -> Outcome<()> {
 }
 
 fn options(dir: &Path, shard: Shard, library: &Path) -> StoreOptions {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_footfall"));
     StoreOptions {
-        url: None,
-        user: None,
-        password: None,
-        ca_file: None,
-        database: "footfall".to_owned(),
-        cluster: None,
-        shard: ShardPlace::WHOLE,
-        replica_urls: Vec::new(),
-        data_dir: shard.data_dir(dir),
-        backup_dir: None,
-        program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
-        library: library.to_owned(),
         limits: EngineLimits {
             server_memory: 6 << 30,
             query_memory: 4 << 30,
             query_seconds: 3600,
             ..EngineLimits::default()
         },
-        site_names: Vec::new(),
+        ..StoreOptions::embedded(shard.data_dir(dir), program, library.to_owned())
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk;
+use crate::journal::COLLECTOR_FILE;
 
 const FILE_NAME: &str = "replica-runs";
 const NUMBER_BITS: u32 = 32;
@@ -30,7 +31,7 @@ pub fn read_last_removed(dir: &Path) -> io::Result<Option<(String, u64)>> {
     match read_record(&dir.join(FILE_NAME))? {
         None | Some((_, 0)) => Ok(None),
         Some((_, last)) => {
-            let id = std::fs::read_to_string(dir.join("collector"))?;
+            let id = std::fs::read_to_string(dir.join(COLLECTOR_FILE))?;
             Ok(Some((id.trim().to_owned(), last)))
         }
     }
@@ -162,7 +163,7 @@ mod tests {
         first.note_removed(5).unwrap();
         first.note_removed(4).unwrap();
         assert_eq!(first.last_removed(), first.place_of(5));
-        std::fs::write(dir.path().join("collector"), "0000000000000007\n").unwrap();
+        std::fs::write(dir.path().join(COLLECTOR_FILE), "0000000000000007\n").unwrap();
         let read = read_last_removed(dir.path()).unwrap();
         assert_eq!(
             read,

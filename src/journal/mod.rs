@@ -57,7 +57,8 @@ pub use hit_queue::HitQueue;
 pub use journal_stats::JournalStats;
 pub use sealed_segment::{SealedSegment, read_sealed_segment};
 pub use segment_file::{
-    JournalError, JournalFolder, SegmentFile, SegmentId, check_segment_room, read_segment_id,
+    COLLECTOR_FILE, JournalError, JournalFolder, SegmentFile, SegmentId, check_segment_room,
+    read_segment_id,
 };
 pub use suspension::{SuspendedWriter, WriterState};
 pub use writer::{JournalWriter, WriterParts};

@@ -330,9 +330,12 @@ pub fn read_segment_id(path: &Path) -> Option<SegmentId> {
     SegmentId::parse_header(&header).map(|(id, _)| id)
 }
 
+/// The file of the collector's id in the journal's folder.
+pub const COLLECTOR_FILE: &str = "collector";
+
 /// Reads the collector's id, or creates one at the first start.
 fn read_or_create_collector_id(folder: &Path) -> Result<u64, JournalError> {
-    let path = &folder.join("collector");
+    let path = &folder.join(COLLECTOR_FILE);
     match std::fs::read_to_string(path) {
         // A full disk could leave it empty at the first start of a former version. Segments, if
         // there are any, contain the id.

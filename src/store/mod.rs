@@ -134,6 +134,26 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
+    /// The embedded engine with a database `footfall` in a folder, without backups.
+    pub fn embedded(data_dir: PathBuf, program: PathBuf, library: PathBuf) -> StoreOptions {
+        StoreOptions {
+            url: None,
+            user: None,
+            password: None,
+            ca_file: None,
+            database: "footfall".to_owned(),
+            cluster: None,
+            shard: ShardPlace::WHOLE,
+            replica_urls: Vec::new(),
+            data_dir,
+            backup_dir: None,
+            program,
+            library,
+            limits: EngineLimits::default(),
+            site_names: Vec::new(),
+        }
+    }
+
     /// The database and where it is, for people.
     pub fn place(&self) -> String {
         match &self.url {

@@ -288,7 +288,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::store::{EngineLimits, ShardPlace};
 
     fn record(set: Option<&str>, is_filled: bool, id: Option<&str>) -> ReplicaRecord {
         ReplicaRecord {
@@ -302,19 +301,7 @@ mod tests {
     fn options() -> StoreOptions {
         StoreOptions {
             url: Some("http://one:8123".to_owned()),
-            user: None,
-            password: None,
-            ca_file: None,
-            database: "footfall".to_owned(),
-            cluster: None,
-            shard: ShardPlace::WHOLE,
-            replica_urls: Vec::new(),
-            data_dir: PathBuf::new(),
-            backup_dir: None,
-            program: PathBuf::new(),
-            library: PathBuf::new(),
-            limits: EngineLimits::default(),
-            site_names: Vec::new(),
+            ..StoreOptions::embedded(PathBuf::new(), PathBuf::new(), PathBuf::new())
         }
     }
 

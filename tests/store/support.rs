@@ -15,7 +15,7 @@ use footfall::event::{
     Subject, WebVital,
 };
 use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
-use footfall::store::{ShardPlace, Store, StoreError, StoreOptions};
+use footfall::store::{Store, StoreError, StoreOptions};
 
 use crate::open_server;
 use crate::port::Port;
@@ -42,20 +42,8 @@ pub fn program() -> PathBuf {
 
 pub fn options(database: &str) -> StoreOptions {
     StoreOptions {
-        url: None,
-        user: None,
-        password: None,
-        ca_file: None,
         database: database.to_owned(),
-        cluster: None,
-        shard: ShardPlace::WHOLE,
-        replica_urls: Vec::new(),
-        data_dir: PathBuf::new(),
-        backup_dir: None,
-        program: program(),
-        library: library(),
-        limits: EngineLimits::default(),
-        site_names: Vec::new(),
+        ..StoreOptions::embedded(PathBuf::new(), program(), library())
     }
 }
 
