@@ -19,7 +19,7 @@ use crate::backup::control::BackupListener;
 use crate::bi_port::BiPort;
 use crate::config::Config;
 use crate::disk::{self, RestrictOutcome};
-use crate::http::{OpenConnections, RequestEraser};
+use crate::http::{OpenConnections, RequestEraser, TrackRequests};
 use crate::ingest::mail::{self, MailIngestService};
 use crate::ingest::{self, IngestService};
 use crate::journal::check_segment_room;
@@ -371,6 +371,7 @@ fn start_server(
             .app_data(consent_service.clone())
             .wrap(from_fn(pages::enforce_deadline))
             .wrap(Condition::new(test_clock, from_fn(pages::advance_clock)))
+            .wrap(TrackRequests)
             .wrap(RequestEraser)
             .route(&hit_path, web::post().to(ingest::post_hit))
             // Scopes instead of patterns, and placed before the patterns: matching patterns against

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::open_connections::ConnectionRequests;
 use super::{ConnectionPermit, FreezableWork, TrackedConnection};
 
 /// The number of request bytes that are processed before more are read: in most cases one hit with
@@ -120,6 +121,12 @@ impl<S> BoundedStream<S> {
         let switch = self.handover.as_ref();
         let switch = switch.map(|handover| handover.connection.freeze_switch());
         FreezableWork::new(begin(self), switch)
+    }
+
+    /// What counts the requests of a connection that may go to another process.
+    pub fn requests(&self) -> Option<ConnectionRequests> {
+        let handover = self.handover.as_ref();
+        handover.map(|handover| handover.connection.requests())
     }
 
     /// Whether another process has the socket, or is given it now.

@@ -10,6 +10,12 @@
 //! library does not run for a frozen connection ([`FreezableWork`]): the request may be in the
 //! socket. After a thaw, a timer that has run out ends it.
 //!
+//! A response that is sent in parts is under way until the last one ([`TrackRequests`]). A
+//! connection that ends with a response is not given away: the rest of a request's body may be in its
+//! socket.
+//!
+//! [`TrackRequests`]: super::TrackRequests
+//!
 //! A client that pipelines, so that the rest of a read is the next request, loses that request.
 //! Browsers and proxies do not pipeline.
 
@@ -17,17 +23,21 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+use memchr::memmem;
+
+/// The field `connection` of a response is within this number of bytes.
+const MAX_CONNECTION_FIELD_BYTES: usize = 256;
 
 /// No request is under way.
 const IDLE: u8 = 0;
 /// Its thread is about to read.
 const READING: u8 = 1;
-/// Bytes of a request were read, and its response is not written yet.
+/// Bytes of a request were read, and its response is not complete and written yet.
 const BUSY: u8 = 2;
 /// Its thread is asked for a copy of the socket.
 const WANTED: u8 = 3;
@@ -51,6 +61,10 @@ struct ConnectionList {
 
 struct ConnectionState {
     state: AtomicU8,
+    /// Requests without a complete response.
+    requests: AtomicU32,
+    /// Whether the connection ends with a response. What then arrives is no request.
+    is_ending: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -77,6 +91,8 @@ impl OpenConnections {
     pub fn track(self: &Arc<Self>) -> TrackedConnection {
         let state = Arc::new(ConnectionState {
             state: AtomicU8::new(IDLE),
+            requests: AtomicU32::new(0),
+            is_ending: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
         let mut list = self.lock_list();
@@ -167,6 +183,11 @@ impl OpenConnections {
 }
 
 impl ConnectionState {
+    /// Whether no request is under way once everything is written.
+    fn may_be_idle(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) == 0 && !self.is_ending.load(Ordering::SeqCst)
+    }
+
     fn replace(&self, from: u8, to: u8) -> bool {
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
@@ -233,14 +254,54 @@ impl TrackedConnection {
 
     /// A part of a response was written, or the line that asks for the rest of a request.
     pub(super) fn record_write(&mut self, bytes: &[u8]) {
-        self.has_answered |= !bytes.starts_with(b"HTTP/1.1 100 ");
+        if self.has_answered || bytes.starts_with(b"HTTP/1.1 100 ") {
+            return;
+        }
+        self.has_answered = true;
+        let head = &bytes[..bytes.len().min(MAX_CONNECTION_FIELD_BYTES)];
+        if memmem::find(head, b"\r\nconnection: close").is_some() {
+            self.state.is_ending.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Everything that the library had to write was written.
     pub(super) fn record_flush(&mut self) {
-        if self.has_answered {
+        if self.has_answered && self.state.may_be_idle() {
             let _ = self.state.replace(BUSY, IDLE);
         }
+    }
+
+    /// What the requests of this connection are counted by.
+    pub(super) fn requests(&self) -> ConnectionRequests {
+        ConnectionRequests(Arc::clone(&self.state))
+    }
+}
+
+/// Counts the requests of a connection that have no complete response. Data of the connection, for
+/// [`TrackRequests`](super::TrackRequests).
+pub struct ConnectionRequests(Arc<ConnectionState>);
+
+impl ConnectionRequests {
+    /// A request was read.
+    pub(super) fn begin(&self) -> OpenRequest {
+        self.0.requests.fetch_add(1, Ordering::SeqCst);
+        OpenRequest(Arc::clone(&self.0))
+    }
+}
+
+/// A request without a complete response, until it is dropped.
+pub struct OpenRequest(Arc<ConnectionState>);
+
+impl OpenRequest {
+    /// The connection ends with the response.
+    pub(super) fn end_connection(&self) {
+        self.0.is_ending.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -164,6 +164,11 @@ where
             .client_request_timeout(read)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .local_addr(address)
+            .on_connect_ext(|stream: &BoundedStream<TcpStream>, data| {
+                if let Some(requests) = stream.requests() {
+                    data.insert(requests);
+                }
+            })
             .h1(map_config(app(), |()| AppConfig::default()));
         let enter = move |io: TcpStream| {
             let peer = io.peer_addr().ok();

@@ -1,6 +1,8 @@
 //! Upgrades that meet a stop, and those that could not be finished: whoever is told to stop stops,
 //! and a process that cannot continue finds out before it has taken over.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -154,4 +156,37 @@ fn the_name_of_a_site_that_is_new_is_stored_before_another_process_takes_over() 
     let path = format!("/api/v1/platform/sites?{DAY}");
     let is_listed = || server.client().get(&path).unwrap().text().contains("tom");
     until(is_listed, "the platform's list has its name");
+}
+
+/// A response may be sent before the request's body. Neither process may take the rest of the body
+/// for a request.
+#[test]
+fn a_body_that_goes_on_after_its_response_is_no_request_to_the_new_process() {
+    let mut server = Server::start(SITES);
+    let request = "GET /healthz HTTP/1.1\r\nHost: pages.example\r\n";
+    let begun: Vec<TcpStream> = ["Transfer-Encoding: chunked", "Content-Length: 900000"]
+        .into_iter()
+        .map(|length| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream
+                .write_all(format!("{request}{length}\r\n\r\n").as_bytes())
+                .unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
+
+    server.upgrade();
+    for mut stream in begun {
+        // The connection may have ended.
+        let _ = stream.write_all(format!("{request}\r\n").as_bytes());
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        let rest = String::from_utf8(rest).unwrap();
+        assert!(rest.contains("\r\nconnection: close\r\n"), "{rest}");
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+    }
 }
