@@ -196,7 +196,8 @@ impl LotPublisher {
                 Err(
                     PublisherError::NoStore
                     | PublisherError::Stopping
-                    | PublisherError::ReplicaAway,
+                    | PublisherError::ReplicaAway
+                    | PublisherError::Store(StoreError::UnitInProgress),
                 ) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut was_failing, true) {
@@ -244,6 +245,8 @@ impl LotPublisher {
             Err(PublisherError::NoStore) => self.stats.mark_due(shard, self.now_secs()),
             // Hits are counted and reports are answered; the metrics of the replica tell.
             Err(PublisherError::ReplicaAway) => self.record_lateness(shard, None),
+            // What is due was recorded.
+            Err(PublisherError::Store(StoreError::UnitInProgress)) => {}
             Err(_) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 self.stats.mark_due(shard, self.now_secs());

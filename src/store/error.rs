@@ -161,6 +161,11 @@ pub enum StoreError {
          take its URL out of store.shards if it is lost"
     )]
     ReplicaAway,
+    /// Another collector has begun to publish another unit of the same zone.
+    #[error(
+        "another collector publishes another unit of the zone; this one follows when that is finished"
+    )]
+    UnitInProgress,
     /// A new database is listed beside replicas with rows.
     #[error(
         "{place} is empty, and another replica of its shard is not: fill it with `footfall store rebuild-replica URL`"
@@ -230,6 +235,7 @@ impl StoreError {
             | StoreError::Held
             | StoreError::Moved { .. }
             | StoreError::ReplicaAway
+            | StoreError::UnitInProgress
             | StoreError::ReplicaEmpty { .. }
             | StoreError::ReplicaIncomplete { .. }
             | StoreError::ReplicasUnknown { .. }

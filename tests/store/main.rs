@@ -82,6 +82,7 @@ promises! {
     publication::zones_that_are_published_together_give_the_same_rows,
     size::halves_that_come_before_and_after_a_publication_count_once,
     publication::two_collectors_that_publish_one_day_at_once_publish_it_once,
+    publication::two_collectors_that_publish_different_units_at_once_publish_no_count_twice,
     ageing::an_old_month_keeps_its_days,
     ageing::a_clock_far_ahead_drops_no_month,
     ageing::markers_of_months_that_are_over_are_removed_and_a_segment_of_yesterday_still_counts_once,

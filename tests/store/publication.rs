@@ -185,6 +185,38 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
     assert_eq!(number(store, begun).await, 1);
 }
 
+/// On both sides of a full hour, two collectors may find different units due. The second unit is
+/// begun once the first is finished, or the call ends with an error and is repeated.
+pub async fn two_collectors_that_publish_different_units_at_once_publish_no_count_twice(
+    store: &Tested,
+) {
+    let other = store.again().await.unwrap();
+    for round in 0..4 {
+        let date = format!("2026-03-0{}", 2 + round);
+        count(store, 1 + round, &date, 500).await;
+        let counted = total(store).await;
+        let day = unit(&date);
+        let next = PublicationUnit {
+            ended_at: day.ended_at + 3600,
+            day: Day::from_number(day.day.as_number() + 1),
+            occasion: ClosedPeriod::Hour { open_lot: K },
+            ..day.clone()
+        };
+
+        let (one, two) = (policy(), policy());
+        let (here, there) = tokio::join!(
+            store.publish_unit(&day, &one),
+            other.publish_unit(&next, &two)
+        );
+        assert!(here.is_ok() || there.is_ok(), "{here:?} {there:?}");
+        store.publish_unit(&day, &one).await.unwrap();
+        other.publish_unit(&next, &two).await.unwrap();
+
+        let [unpublished, pending, published] = sums(store).await;
+        assert_eq!((unpublished, pending + published), (0, counted), "{date}");
+    }
+}
+
 /// The engine is killed repeatedly at arbitrary moments of a publication. In the end every visitor
 /// is there once, and the rows are those of an undisturbed publication.
 #[tokio::test]

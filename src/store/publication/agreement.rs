@@ -11,6 +11,10 @@
 //! 2. The draft is copied to all other replicas.
 //! 3. Only then is the unit's row made from it, on each replica, and published there.
 //!
+//! Units of a zone follow each other: the next one is begun once the last is finished on every
+//! replica. The first one's memory of insert tokens decides between collectors that begin different
+//! units at once.
+//!
 //! So a replica that begins to publish knows that all others have the draft. One that goes away
 //! after that gets the row from it when it is back, with the counts of the same segments still
 //! there, and one that is lost leaves the others with all that was decided. Before that, nothing
@@ -22,7 +26,7 @@ use std::sync::Arc;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::units::repeat_in_list;
+use super::units::{LastUnit, repeat_in_list};
 use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, SiteSlice, insert_once};
 use crate::calendar::Day;
 use crate::publication::{ClosedPeriod, CoinKey};
@@ -37,6 +41,7 @@ const MAX_COMPARED_UNITS: u64 = 500;
 /// The number of last days with units that are compared: far fewer than are kept, because replicas
 /// delete old ones at different times.
 const MAX_COMPARED_DAYS: u16 = PUBLICATION_RETENTION_DAYS / 2;
+const DAY_SECS: u32 = 24 * 60 * 60;
 
 /// The units must not be begun: replicas would publish different lots.
 const OTHER_DRAFT: StoreError = StoreError::UnexpectedResponse {
@@ -46,6 +51,17 @@ const OTHER_DRAFT: StoreError = StoreError::UnexpectedResponse {
 
 /// A unit in `publications` or a draft: zone, end, number.
 pub(super) type UnitKey = (String, u32, u64);
+
+/// For each unit the draft with the smallest number, and a hash of what it takes.
+type Drafts = BTreeMap<UnitKey, u64>;
+
+/// The zones and ends of units.
+pub(super) fn unit_places(units: &[PublicationUnit]) -> Vec<(&str, u32)> {
+    let places = units.iter();
+    places
+        .map(|unit| (unit.zone.as_str(), unit.ended_at))
+        .collect()
+}
 
 /// The sums of a segment's counts in `unpublished`, of one zone and day. They are the same where all
 /// of them arrived, in one block or in halves.
@@ -84,20 +100,28 @@ struct PartialBlock {
 }
 
 impl ShardReplicas {
-    /// Makes each replica know the units that another one has begun, and use the same coin key.
-    /// Then each continues what it has not finished.
+    /// Makes each replica know the units that another one has begun or has a draft of, and use the
+    /// same coin key. Then each continues what it has not finished.
     ///
     /// # Errors
     ///
     /// A replica does not respond, or ClickHouse rejects a statement.
     pub async fn align_units(&self) -> Result<CoinKey, StoreError> {
         let stores = self.all_in_order().await?;
+        let first = stores.first().ok_or(StoreError::ReplicaAway)?;
         let key = agree_on_coin_key(&stores).await?;
+        // A collector may have ended before it began the units of its drafts.
+        for store in &stores {
+            let drafts = store.read_drafts_without_unit().await?;
+            copy_drafts(store, &stores, &drafts).await?;
+        }
+        let drafts = first.read_drafts_without_unit().await?;
+
         let mut begun = Vec::new();
         for store in &stores {
             begun.push(store.read_last_units().await?);
         }
-        let all: BTreeSet<&UnitKey> = begun.iter().flatten().collect();
+        let all: BTreeSet<&UnitKey> = begun.iter().flatten().chain(drafts.keys()).collect();
         for (store, own) in stores.iter().zip(&begun) {
             let missing: Vec<&UnitKey> = all
                 .iter()
@@ -113,11 +137,17 @@ impl ShardReplicas {
     ///
     /// # Errors
     ///
-    /// A replica does not respond, or ClickHouse rejects a statement. Units may have been begun;
-    /// [`ShardReplicas::align_units`] begins them on the others.
+    /// A replica does not respond, ClickHouse rejects a statement, or another collector publishes
+    /// another unit of a zone. Units may have been begun; [`ShardReplicas::align_units`] begins them
+    /// on the others.
     pub async fn begin_units(&self, units: &[PublicationUnit]) -> Result<(), StoreError> {
         let stores = self.all_in_order().await?;
         let (first, others) = stores.split_first().ok_or(StoreError::ReplicaAway)?;
+        // Before the segments that have arrived: those that a finished unit took are gone then.
+        let mut last_units = Vec::with_capacity(units.len());
+        for unit in units {
+            last_units.push(read_common_last_unit(first, others, unit).await?);
+        }
 
         let zones: BTreeSet<&str> = units.iter().map(|unit| unit.zone.as_str()).collect();
         let mut on_all = first.read_arrived_segments(&zones).await?;
@@ -134,7 +164,7 @@ impl ShardReplicas {
         }
 
         let rows = first.count_rows_by_zone().await?;
-        for unit in units {
+        for (unit, last) in units.iter().zip(&last_units) {
             let taken: Vec<(u16, u64)> = on_all
                 .iter()
                 .filter(|(of, _)| of.zone == unit.zone && of.day <= unit.day.as_number())
@@ -144,26 +174,11 @@ impl ShardReplicas {
                 .get(&unit.zone)
                 .map_or(0, |rows| rows.rows_until(unit.day));
             let slices = SiteSlice::count_for_rows(rows);
-            first.insert_draft(unit, &taken, slices).await?;
+            first.insert_draft(unit, last, &taken, slices).await?;
         }
 
-        let drafts = first.read_drafts(units).await?;
-        for other in others {
-            let known = other.read_drafts(units).await?;
-            for (draft, content) in &drafts {
-                match known.get(draft) {
-                    Some(own) if own == content => continue,
-                    Some(_) => return Err(OTHER_DRAFT),
-                    None => {}
-                }
-                let (zone, at, lot) = draft;
-                let rows = format!(
-                    "* FROM publication_drafts WHERE zone = '{zone}' AND at = \
-                     toDateTime({at}, 'UTC') AND lot = {lot} LIMIT 1"
-                );
-                first.copy_rows(other, "publication_drafts", &rows).await?;
-            }
-        }
+        let drafts = first.read_drafts(&unit_places(units)).await?;
+        copy_drafts(first, others, &drafts).await?;
         for store in &stores {
             store
                 .begin_from_drafts(&drafts.keys().collect::<Vec<_>>())
@@ -182,6 +197,58 @@ impl ShardReplicas {
         by_id.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(by_id.into_iter().map(|(_, store)| store).collect())
     }
+}
+
+/// The last unit of this one's zone, if it is finished on every replica, or is this one.
+async fn read_common_last_unit(
+    first: &Store,
+    others: &[Arc<Store>],
+    unit: &PublicationUnit,
+) -> Result<LastUnit, StoreError> {
+    let last = first.read_last_unit(&unit.zone).await?;
+    last.require_finished_before(unit)?;
+
+    // Replicas delete old units at different times.
+    let oldest = unit
+        .ended_at
+        .saturating_sub(u32::from(MAX_COMPARED_DAYS) * DAY_SECS);
+    for other in others {
+        let theirs = other.read_last_unit(&unit.zone).await?;
+        theirs.require_finished_before(unit)?;
+        let newer = last.ended_at.max(theirs.ended_at);
+        if theirs.ended_at != last.ended_at && newer != unit.ended_at && newer >= oldest {
+            return Err(StoreError::UnitInProgress);
+        }
+    }
+    Ok(last)
+}
+
+/// Copies drafts of a replica to those that lack them.
+async fn copy_drafts(from: &Store, to: &[Arc<Store>], drafts: &Drafts) -> Result<(), StoreError> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    let units: Vec<(&str, u32)> = drafts
+        .keys()
+        .map(|(zone, at, _)| (zone.as_str(), *at))
+        .collect();
+    for other in to {
+        let known = other.read_drafts(&units).await?;
+        for (draft, content) in drafts {
+            match known.get(draft) {
+                Some(own) if own == content => continue,
+                Some(_) => return Err(OTHER_DRAFT),
+                None => {}
+            }
+            let (zone, at, lot) = draft;
+            let rows = format!(
+                "* FROM publication_drafts WHERE zone = '{zone}' AND at = \
+                 toDateTime({at}, 'UTC') AND lot = {lot} LIMIT 1"
+            );
+            from.copy_rows(other, "publication_drafts", &rows).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The coin key that a replica has, or a new one, once all have it.
@@ -263,10 +330,16 @@ impl Store {
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
-    /// Inserts the draft of a unit, unless there is one.
+    /// Inserts the draft of the unit that follows this one, unless there is a draft.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector
+    /// inserted the draft of another unit.
     async fn insert_draft(
         &self,
         unit: &PublicationUnit,
+        last: &LastUnit,
         taken: &[(u16, u64)],
         slices: u32,
     ) -> Result<(), StoreError> {
@@ -276,12 +349,8 @@ impl Store {
                    arrayMap(of -> (toDate(of.1), toUInt64(of.2)), \
                    arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ? ORDER BY ALL";
         let (days, segments): (Vec<u16>, Vec<u64>) = taken.iter().copied().unzip();
-        for token in insert_once::insert_tokens(&format!("draft-{}-{}", unit.zone, unit.ended_at)) {
-            if !self
-                .read_drafts(std::slice::from_ref(unit))
-                .await?
-                .is_empty()
-            {
+        for token in insert_once::insert_tokens(&format!("draft-{}", last.following(unit))) {
+            if self.has_draft(unit).await? {
                 return Ok(());
             }
             let insert = self.client.query(sql).bind(&unit.zone).bind(unit.ended_at);
@@ -290,32 +359,57 @@ impl Store {
             let insert = insert.bind(&days).bind(&segments).bind(slices);
             let insert = insert.with_setting("max_query_size", MAX_SQL_BYTES);
             self.insert_with_token(token, insert).await?;
-            if !self
-                .read_drafts(std::slice::from_ref(unit))
-                .await?
-                .is_empty()
-            {
+            if self.has_draft(unit).await? {
                 return Ok(());
             }
             self.wait_for_inserts("publication_drafts").await?;
+            if self.has_draft(unit).await? {
+                return Ok(());
+            }
+            if self.read_last_unit(&unit.zone).await? != *last {
+                return Err(StoreError::UnitInProgress);
+            }
         }
         Err(insert_once::ROW_MISSING)
     }
 
-    /// The drafts of units: for each the one with the smallest number, and a hash of what it takes.
-    pub(super) async fn read_drafts(
+    async fn has_draft(&self, unit: &PublicationUnit) -> Result<bool, StoreError> {
+        let drafts = self
+            .read_drafts(&unit_places(std::slice::from_ref(unit)))
+            .await?;
+        Ok(!drafts.is_empty())
+    }
+
+    /// The drafts of units, by zone and end.
+    pub(super) async fn read_drafts(&self, units: &[(&str, u32)]) -> Result<Drafts, StoreError> {
+        let of_units = format!(
+            "IN ({})",
+            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
+        );
+        self.read_drafts_where(&of_units, units).await
+    }
+
+    /// The drafts of units that were not begun here.
+    async fn read_drafts_without_unit(&self) -> Result<Drafts, StoreError> {
+        self.read_drafts_where("NOT IN (SELECT zone, at FROM publications)", &[])
+            .await
+    }
+
+    async fn read_drafts_where(
         &self,
-        units: &[PublicationUnit],
-    ) -> Result<BTreeMap<UnitKey, u64>, StoreError> {
+        condition: &str,
+        parameters: &[(&str, u32)],
+    ) -> Result<Drafts, StoreError> {
         let sql = format!(
             "SELECT toString(zone), toUInt32(at), min(lot), \
              argMin(cityHash64(day, closes, segments, slices), lot) \
-             FROM publication_drafts WHERE (zone, at) IN ({}) GROUP BY zone, at",
-            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
+             FROM publication_drafts WHERE (zone, at) {condition} GROUP BY zone, at"
         );
-        let query = units.iter().fold(self.client.query(&sql), |query, unit| {
-            query.bind(&unit.zone).bind(unit.ended_at)
-        });
+        let query = parameters
+            .iter()
+            .fold(self.client.query(&sql), |query, (zone, ended_at)| {
+                query.bind(zone).bind(ended_at)
+            });
         let rows: Vec<(String, u32, u64, u64)> =
             query.fetch_all().await.map_err(error_during(STEP))?;
         let drafts = rows.into_iter();

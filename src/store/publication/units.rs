@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::agreement::unit_places;
 use super::slices::SiteSlice;
 use super::{PublicationUnit, STEP, insert_once};
 use crate::calendar::Day;
@@ -64,6 +65,35 @@ impl ZoneRowCounts {
     }
 }
 
+/// The last unit of a zone. A zone's units are begun one after the other: each takes counts that the
+/// one before has not taken, which is known once that one is finished.
+#[derive(Row, Deserialize, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LastUnit {
+    /// When its day or hour ended, in Unix seconds; 0 where there is none.
+    pub(super) ended_at: u32,
+    /// Whether a unit of the zone is not finished, or on replicas not begun from its draft.
+    is_open: bool,
+}
+
+impl LastUnit {
+    /// Checks that this unit may be begun now, or was.
+    ///
+    /// # Errors
+    ///
+    /// Another one is not finished.
+    pub(super) fn require_finished_before(&self, unit: &PublicationUnit) -> Result<(), StoreError> {
+        match self.is_open && self.ended_at != unit.ended_at {
+            true => Err(StoreError::UnitInProgress),
+            false => Ok(()),
+        }
+    }
+
+    /// What names the unit that follows this one: of the collectors that begin one, one succeeds.
+    pub(super) fn following(&self, unit: &PublicationUnit) -> String {
+        format!("{}-after-{}", unit.zone, self.ended_at)
+    }
+}
+
 /// Units by zone and end.
 type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
 
@@ -73,15 +103,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse rejects a statement. Units may have been
-    /// begun.
+    /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector
+    /// publishes another unit of a zone. Units may have been begun.
     pub(super) async fn begin_units<'u>(
         &self,
         units: &'u [PublicationUnit],
     ) -> Result<Vec<BegunUnit<'u>>, StoreError> {
         // A replica that is lost by now may have published from a draft.
         if self.replica().is_recorded() {
-            let drafts = self.read_drafts(units).await?;
+            let drafts = self.read_drafts(&unit_places(units)).await?;
             let drafts: Vec<_> = drafts.keys().collect();
             self.begin_from_drafts(&drafts).await?;
         }
@@ -181,7 +211,31 @@ impl Store {
         Ok(by_zone)
     }
 
+    /// The last unit of a zone.
+    pub(super) async fn read_last_unit(&self, zone: &str) -> Result<LastUnit, StoreError> {
+        let mut units =
+            "SELECT at, max(done) AS is_done FROM publications WHERE zone = ? GROUP BY at"
+                .to_owned();
+        let is_replica = self.replica().is_recorded();
+        if is_replica {
+            units += " UNION ALL SELECT at, toUInt8(0) AS is_done FROM publication_drafts \
+                      WHERE zone = ? AND at NOT IN (SELECT at FROM publications WHERE zone = ?)";
+        }
+        let sql = format!(
+            "SELECT toUInt32(max(at)) AS ended_at, toBool(countIf(is_done = 0) > 0) AS is_open \
+             FROM ({units})"
+        );
+        let parameters = if is_replica { 3 } else { 1 };
+        let query = std::iter::repeat_n(zone, parameters)
+            .fold(self.client.query(&sql), |query, zone| query.bind(zone));
+        query.fetch_one().await.map_err(error_during(STEP))
+    }
+
     /// Inserts the row that begins a unit, unless another collector does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::begin_units`].
     async fn insert_unit_begin(
         &self,
         unit: &PublicationUnit,
@@ -204,9 +258,13 @@ impl Store {
             .get(&unit.zone)
             .map_or(0, |rows| rows.rows_until(unit.day));
 
-        for token in
-            insert_once::insert_tokens(&format!("publication-{}-{}", unit.zone, unit.ended_at))
-        {
+        let last = self.read_last_unit(&unit.zone).await?;
+        last.require_finished_before(unit)?;
+        if last.ended_at == unit.ended_at {
+            return Ok(());
+        }
+        let token = format!("publication-{}", last.following(unit));
+        for token in insert_once::insert_tokens(&token) {
             let insert = self
                 .client
                 .query(&sql)
@@ -219,23 +277,23 @@ impl Store {
                 .bind(day)
                 .bind(SiteSlice::count_for_rows(rows));
             self.insert_with_token(token, insert).await?;
-            if !self
-                .read_begun_units(std::slice::from_ref(unit))
-                .await?
-                .is_empty()
-            {
+            if self.has_begun(unit).await? {
                 return Ok(());
             }
             self.wait_for_inserts("publications").await?;
-            if !self
-                .read_begun_units(std::slice::from_ref(unit))
-                .await?
-                .is_empty()
-            {
+            if self.has_begun(unit).await? {
                 return Ok(());
+            }
+            if self.read_last_unit(&unit.zone).await? != last {
+                return Err(StoreError::UnitInProgress);
             }
         }
         Err(insert_once::ROW_MISSING)
+    }
+
+    async fn has_begun(&self, unit: &PublicationUnit) -> Result<bool, StoreError> {
+        let begun = self.read_begun_units(std::slice::from_ref(unit)).await?;
+        Ok(!begun.is_empty())
     }
 
     /// Records that units are finished.
