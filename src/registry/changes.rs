@@ -71,10 +71,11 @@ impl Registry {
     /// site or the zone changes, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
         let fits = |directory: &SiteDirectory| validation::check_site(directory, &rule);
-        self.change_entries(by, fits, async |store, known| {
-            store.insert_site(&rule, false, known).await
-        })
-        .await
+        let change = |next: RegistryRevisions| RegistryChange::Site {
+            rule: rule.clone(),
+            revision: next.sites,
+        };
+        self.change_entries(by, fits, change).await
     }
 
     /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
@@ -83,19 +84,12 @@ impl Registry {
     ///
     /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn remove_site(&self, by: AuditEntry, name: &str) -> Result<(), Problem> {
-        let gone = SiteRule {
-            id: name.to_owned(),
-            hosts: Vec::new(),
-            zone: "UTC".to_owned(),
-            embed: Vec::new(),
-            max_amount: None,
-            keep_days: None,
-        };
         let known = |directory: &SiteDirectory| validation::require_site(directory, name);
-        self.change_entries(by, known, async |store, known| {
-            store.insert_site(&gone, true, known).await
-        })
-        .await
+        let change = |next: RegistryRevisions| RegistryChange::RemovedSite {
+            name: name.to_owned(),
+            revision: next.sites,
+        };
+        self.change_entries(by, known, change).await
     }
 
     /// Registers another name of a site, or moves it to another site.
@@ -106,10 +100,11 @@ impl Registry {
     /// or has aliases itself, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
         let fits = |directory: &SiteDirectory| validation::check_alias(directory, &rule);
-        self.change_entries(by, fits, async |store, known| {
-            store.insert_alias(&rule, false, known).await
-        })
-        .await
+        let change = |next: RegistryRevisions| RegistryChange::Alias {
+            rule: rule.clone(),
+            revision: next.aliases,
+        };
+        self.change_entries(by, fits, change).await
     }
 
     /// Removes an alias.
@@ -118,15 +113,12 @@ impl Registry {
     ///
     /// 404 `unknown_site` if it is not registered, 503 `store_unavailable` or `change_unconfirmed`.
     pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
-        let gone = AliasRule {
-            alias: alias.to_owned(),
-            site: String::new(),
-        };
         let known = |directory: &SiteDirectory| validation::require_alias(directory, alias);
-        self.change_entries(by, known, async |store, known| {
-            store.insert_alias(&gone, true, known).await
-        })
-        .await
+        let change = |next: RegistryRevisions| RegistryChange::RemovedAlias {
+            alias: alias.to_owned(),
+            revision: next.aliases,
+        };
+        self.change_entries(by, known, change).await
     }
 
     /// Checks a change against the current entries, writes its audit entry, then the change, and
@@ -135,26 +127,39 @@ impl Registry {
     async fn change_entries(
         &self,
         by: AuditEntry,
-        check: impl FnOnce(&SiteDirectory) -> Result<(), Problem>,
-        write: impl AsyncFnOnce(&Store, RegistryRevisions) -> Result<(), StoreError>,
+        check: impl Fn(&SiteDirectory) -> Result<(), Problem>,
+        change: impl FnOnce(RegistryRevisions) -> RegistryChange,
     ) -> Result<(), Problem> {
         let store = self.require_store()?;
+        let by = [by];
         let mut state = self.entries.lock().await;
-        self.refresh_entries(&store, &mut state)
-            .await
-            .map_err(validation::store_problem)?;
-        check(&self.directory)?;
+        let known = state.revisions.unwrap_or_default();
 
+        // The entries known so far nearly always tell: the audit entry is written while the latest
+        // are read. If those do not allow the change, it is the entry of an attempt.
+        let is_likely = check(&self.directory).is_ok();
+        let audit = async |is_due: bool| match is_due {
+            true => store.insert_audit_entries(&by).await,
+            false => Ok(()),
+        };
+        let (refreshed, next, audited) = tokio::join!(
+            self.refresh_entries(&store, &mut state),
+            store.next_registry_revisions(known),
+            audit(is_likely),
+        );
+        refreshed.map_err(validation::store_problem)?;
+        check(&self.directory)?;
+        audited.map_err(validation::store_problem)?;
+        audit(!is_likely).await.map_err(validation::store_problem)?;
+
+        // Not below what was read meanwhile.
+        let next = next.map_err(validation::store_problem)?;
+        let change = change(next.max(state.revisions.unwrap_or_default().next()));
         store
-            .insert_audit_entries(&[by])
-            .await
-            .map_err(validation::store_problem)?;
-        write(&store, state.revisions.unwrap_or_default())
+            .insert_registry_change(&change)
             .await
             .map_err(validation::unconfirmed_problem)?;
-        self.refresh_entries(&store, &mut state)
-            .await
-            .map_err(validation::unconfirmed_problem)?;
+        self.apply_entries(&mut state, vec![change]).await;
         // Another collector may change something at this moment, and wait for this one.
         drop(state);
         self.notify_collectors().await

@@ -58,6 +58,22 @@ impl RegistryRevisions {
         }
     }
 
+    /// The lowest revisions after these.
+    pub fn next(self) -> RegistryRevisions {
+        RegistryRevisions {
+            sites: self.sites + 1,
+            aliases: self.aliases + 1,
+        }
+    }
+
+    /// For each table the higher one.
+    pub fn max(self, other: RegistryRevisions) -> RegistryRevisions {
+        RegistryRevisions {
+            sites: self.sites.max(other.sites),
+            aliases: self.aliases.max(other.aliases),
+        }
+    }
+
     /// Whether a table has a lower revision than in `before`: rows were removed from it.
     pub fn is_below(self, before: RegistryRevisions) -> bool {
         self.sites < before.sites || self.aliases < before.aliases
@@ -238,54 +254,57 @@ impl Store {
         Ok(rows.into_iter().map(RegistryChange::from).collect())
     }
 
-    /// Registers a site, changes the entry with its name, or removes it. `known` are revisions that
-    /// the tables have.
+    /// The revisions of the next change of each table. `known` are revisions that the tables have.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
+    pub async fn next_registry_revisions(
+        &self,
+        known: RegistryRevisions,
+    ) -> Result<RegistryRevisions, StoreError> {
+        let sql = format!(
+            "SELECT {} AS sites, {} AS aliases",
+            indexed_revision_expression("sites", known.sites),
+            indexed_revision_expression("aliases", known.aliases)
+        );
+        let query = self.short_client.query(&sql);
+        query.fetch_one().await.map_err(error_during(STEP))
+    }
+
+    /// Inserts the row of a change.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse rejects the insert. If only the response
     /// was lost, the row is stored; inserting it again is harmless.
-    pub async fn insert_site(
-        &self,
-        rule: &SiteRule,
-        removed: bool,
-        known: RegistryRevisions,
-    ) -> Result<(), StoreError> {
-        let next = indexed_revision_expression("sites", known.sites);
-        let next = self.fix_revision(next, STEP).await?;
-        let sql = format!(
-            "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, \
-             revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
-        );
-
-        let build = |client: &StoreClient| {
-            let query = client.query(&sql).bind(&rule.id).bind(&rule.hosts);
-            let query = query.bind(&rule.zone).bind(&rule.embed);
-            let query = query.bind(rule.max_amount.unwrap_or(0));
-            query.bind(rule.keep_days.unwrap_or(0)).bind(removed)
-        };
-        self.execute_on_all(build, STEP).await
-    }
-
-    /// Registers another name of a site, changes the entry with that name, or removes it. `known`
-    /// are revisions that the tables have.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Store::insert_site`].
-    pub async fn insert_alias(
-        &self,
-        rule: &AliasRule,
-        removed: bool,
-        known: RegistryRevisions,
-    ) -> Result<(), StoreError> {
-        let next = indexed_revision_expression("aliases", known.aliases);
-        let next = self.fix_revision(next, STEP).await?;
-        let sql =
-            format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
-        let build = |client: &StoreClient| {
-            let query = client.query(&sql).bind(&rule.alias);
-            query.bind(&rule.site).bind(removed)
+    pub async fn insert_registry_change(&self, change: &RegistryChange) -> Result<(), StoreError> {
+        const INTO_SITES: &str = "INSERT INTO sites (name, hosts, zone, embed, max_amount, \
+                                  keep_days, removed, revision) SELECT ?, ?, ?, ?, ?, ?, ?, ?";
+        const INTO_ALIASES: &str =
+            "INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, ?";
+        let none: &[String] = &[];
+        let build = |client: &StoreClient| match change {
+            RegistryChange::Site { rule, revision } => {
+                let query = client.query(INTO_SITES).bind(&rule.id).bind(&rule.hosts);
+                let query = query.bind(&rule.zone).bind(&rule.embed);
+                let query = query.bind(rule.max_amount.unwrap_or(0));
+                let query = query.bind(rule.keep_days.unwrap_or(0));
+                query.bind(false).bind(revision)
+            }
+            RegistryChange::RemovedSite { name, revision } => {
+                let query = client.query(INTO_SITES).bind(name).bind(none);
+                let query = query.bind("UTC").bind(none).bind(0).bind(0);
+                query.bind(true).bind(revision)
+            }
+            RegistryChange::Alias { rule, revision } => {
+                let query = client.query(INTO_ALIASES).bind(&rule.alias);
+                query.bind(&rule.site).bind(false).bind(revision)
+            }
+            RegistryChange::RemovedAlias { alias, revision } => {
+                let query = client.query(INTO_ALIASES).bind(alias);
+                query.bind("").bind(true).bind(revision)
+            }
         };
         self.execute_on_all(build, STEP).await
     }

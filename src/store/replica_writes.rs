@@ -119,24 +119,12 @@ impl Store {
         table: &str,
         step: &'static str,
     ) -> Result<String, StoreError> {
-        self.fix_revision(next_revision_expression(table), step)
-            .await
-    }
-
-    /// An expression for a revision, or its value where replicas must get the same one.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be reached in time, or ClickHouse rejects the query.
-    pub(super) async fn fix_revision(
-        &self,
-        expression: String,
-        step: &'static str,
-    ) -> Result<String, StoreError> {
         if !self.replica.is_replicated() {
-            return Ok(expression);
+            return Ok(next_revision_expression(table));
         }
-        let query = self.short_client.query_raw(&format!("SELECT {expression}"));
+        let query = self
+            .short_client
+            .query_raw(&format!("SELECT {}", next_revision_expression(table)));
         let revision: u64 = query.fetch_one().await.map_err(error_during(step))?;
         Ok(format!("toUInt64({revision})"))
     }

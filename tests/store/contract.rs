@@ -715,18 +715,28 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
     let mut known = store.registry_revisions().await.unwrap();
     assert_eq!(known, RegistryRevisions::default());
     let mut changes = Vec::new();
-    for (rule, removed) in [
-        (site("mia", &["mia.example"]), false),
-        (site("tom", &[]), false),
-        (site("mia", &["mia.example", "it's.example"]), false),
-        (site("tom", &[]), true),
-    ] {
-        store.insert_site(&rule, removed, known).await.unwrap();
-        changes.push(store.read_registry_changes(known).await.unwrap().unwrap());
-        known = store.registry_revisions().await.unwrap();
-    }
-    for rule in [alias("mia"), alias("tom")] {
-        store.insert_alias(&rule, false, known).await.unwrap();
+    for number in 0..6 {
+        let next = store.next_registry_revisions(known).await.unwrap();
+        let registered = |rule| RegistryChange::Site {
+            rule,
+            revision: next.sites,
+        };
+        let named = |rule| RegistryChange::Alias {
+            rule,
+            revision: next.aliases,
+        };
+        let change = match number {
+            0 => registered(site("mia", &["mia.example"])),
+            1 => registered(site("tom", &[])),
+            2 => registered(site("mia", &["mia.example", "it's.example"])),
+            3 => RegistryChange::RemovedSite {
+                name: "tom".to_owned(),
+                revision: next.sites,
+            },
+            4 => named(alias("mia")),
+            _ => named(alias("tom")),
+        };
+        store.insert_registry_change(&change).await.unwrap();
         changes.push(store.read_registry_changes(known).await.unwrap().unwrap());
         known = store.registry_revisions().await.unwrap();
     }
