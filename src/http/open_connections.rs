@@ -30,6 +30,9 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use memchr::memmem;
 
+/// What the HTTP library writes to ask for the body of a request.
+const CONTINUE_LINE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The field `connection` of a response is within this number of bytes.
 const MAX_CONNECTION_FIELD_BYTES: usize = 256;
 
@@ -147,7 +150,10 @@ impl OpenConnections {
     /// [`OpenConnections::take_copies`]. Returns how many were asked.
     pub fn request_copies(&self, most: usize) -> usize {
         let list = self.lock_list();
-        let asked = list.open.values().filter(|one| one.replace(IDLE, WANTED));
+        let asked = list
+            .open
+            .values()
+            .filter(|one| !one.is_ending.load(Ordering::SeqCst) && one.replace(IDLE, WANTED));
         let mut count = 0;
         for connection in asked.take(most) {
             connection.waker.wake();
@@ -254,7 +260,8 @@ impl TrackedConnection {
 
     /// A part of a response was written, or the line that asks for the rest of a request.
     pub(super) fn record_write(&mut self, bytes: &[u8]) {
-        if self.has_answered || bytes.starts_with(b"HTTP/1.1 100 ") {
+        let bytes = bytes.strip_prefix(CONTINUE_LINE).unwrap_or(bytes);
+        if self.has_answered || bytes.is_empty() {
             return;
         }
         self.has_answered = true;
@@ -322,7 +329,8 @@ impl FreezeSwitch {
         // Before the state is looked at, so that no wake is missed.
         self.state.waker.register(context.waker());
         let state = self.state.state.load(Ordering::SeqCst);
-        is_frozen() && (state == IDLE || state == HANDED_OVER)
+        let is_idle = state == IDLE && !self.state.is_ending.load(Ordering::SeqCst);
+        is_frozen() && (is_idle || state == HANDED_OVER)
     }
 }
 

@@ -1,28 +1,29 @@
 //! Tells a connection when a request and its response are over. Only then is its socket nothing but
 //! a socket, which another process may take over (see [`OpenConnections`](super::OpenConnections)).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::error::PayloadError;
-use actix_web::http::{ConnectionType, header};
+use actix_web::error::{InternalError, PayloadError};
+use actix_web::http::{ConnectionType, Version, header};
 use actix_web::web::Bytes;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpResponse};
 use futures_util::Stream;
 use pin_project_lite::pin_project;
 
 use super::open_connections::{ConnectionRequests, OpenRequest};
 
-/// Middleware that tells the connection of each request when its response is complete.
+/// Middleware that tells the connection of each request when its response is complete, and whether
+/// the connection can be used after it.
 ///
-/// It closes the connection after a response that was sent before a chunked body had been read. The
-/// HTTP library does so for a body of known length; the rest of a chunked one it would read after
-/// the response.
+/// The HTTP library closes a connection after a response that was sent before the body had been
+/// read. Only where a chunked body was dropped, it waits for the rest, without a limit of time.
+/// Therefore such a body is kept until the response is complete.
 pub struct TrackRequests;
 
 impl<S, B> Transform<S, ServiceRequest> for TrackRequests
@@ -58,12 +59,11 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let connection = request.conn_data::<ConnectionRequests>();
         let open = connection.map(ConnectionRequests::begin);
-        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let is_body_read = is_chunked.then(|| watch_body(&mut request));
+        let body = needs_watch(&request).then(|| WatchedBody::of_request(&mut request));
         TrackedFuture {
             answer: self.0.call(request),
             open,
-            is_body_read,
+            body,
         }
     }
 }
@@ -74,8 +74,7 @@ pin_project! {
         #[pin]
         answer: F,
         open: Option<OpenRequest>,
-        // Of a chunked body.
-        is_body_read: Option<Rc<Cell<bool>>>,
+        body: Option<WatchedBody>,
     }
 }
 
@@ -88,18 +87,43 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = std::task::ready!(this.answer.poll(context));
-        let open = this.open.take();
-        let is_unread = this.is_body_read.as_ref().is_some_and(|read| !read.get());
-        if is_unread && let Some(open) = &open {
+        let (open, mut request_body) = (this.open.take(), this.body.take());
+        let is_last = request_body
+            .as_mut()
+            .is_some_and(|body| !body.has_arrived(context));
+        if is_last && let Some(open) = &open {
             open.end_connection();
         }
-        Poll::Ready(answer.map(|mut answer| {
-            if is_unread {
-                let head = answer.response_mut().head_mut();
-                head.set_connection_type(ConnectionType::Close);
+
+        Poll::Ready(match answer {
+            Ok(mut answer) => {
+                end_connection_if(is_last, answer.response_mut());
+                Ok(answer.map_body(|_, body| TrackedBody {
+                    body,
+                    open,
+                    request_body,
+                }))
             }
-            answer.map_body(|_, body| TrackedBody { body, open })
-        }))
+            Err(error) => {
+                let mut answer = error.error_response();
+                end_connection_if(is_last, &mut answer);
+                let answer = answer.map_body(|_, body| {
+                    BoxBody::new(TrackedBody {
+                        body,
+                        open,
+                        request_body,
+                    })
+                });
+                Err(InternalError::from_response(error, answer).into())
+            }
+        })
+    }
+}
+
+/// Makes the library end the connection after its last response, also where it has the whole body.
+fn end_connection_if<B>(is_last: bool, answer: &mut HttpResponse<B>) {
+    if is_last {
+        answer.head_mut().set_connection_type(ConnectionType::Close);
     }
 }
 
@@ -109,6 +133,7 @@ pin_project! {
         #[pin]
         body: B,
         open: Option<OpenRequest>,
+        request_body: Option<WatchedBody>,
     }
 }
 
@@ -127,29 +152,48 @@ impl<B: MessageBody> MessageBody for TrackedBody<B> {
     }
 }
 
-/// Returns what becomes `true` once the body of the request was read to its end.
-fn watch_body(request: &mut ServiceRequest) -> Rc<Cell<bool>> {
-    let is_read = Rc::new(Cell::new(false));
-    let watched = WatchedBody {
-        body: request.take_payload(),
-        is_read: Rc::clone(&is_read),
-    };
-    request.set_payload(Payload::Stream {
-        payload: Box::pin(watched),
-    });
-    is_read
+/// Whether the response does not say that the connection ends, if the body is not read: to a chunked
+/// body, and to a client of HTTP/1.0.
+fn needs_watch(request: &ServiceRequest) -> bool {
+    request.headers().contains_key(header::TRANSFER_ENCODING)
+        || request.version() == Version::HTTP_10
+            && request.headers().contains_key(header::CONTENT_LENGTH)
 }
 
+/// The body of a request, with what tells whether it was read to its end.
+#[derive(Clone)]
 struct WatchedBody {
-    body: Payload,
+    body: Rc<RefCell<Payload>>,
     is_read: Rc<Cell<bool>>,
+}
+
+impl WatchedBody {
+    /// Replaces the body of the request.
+    fn of_request(request: &mut ServiceRequest) -> WatchedBody {
+        let watched = WatchedBody {
+            body: Rc::new(RefCell::new(request.take_payload())),
+            is_read: Rc::default(),
+        };
+        request.set_payload(Payload::Stream {
+            payload: Box::pin(watched.clone()),
+        });
+        watched
+    }
+
+    /// Whether all of it has arrived, read or not.
+    fn has_arrived(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.is_read.get() {
+            while let Poll::Ready(Some(Ok(_))) = Pin::new(&mut *self).poll_next(context) {}
+        }
+        self.is_read.get()
+    }
 }
 
 impl Stream for WatchedBody {
     type Item = Result<Bytes, PayloadError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = Pin::new(&mut self.body).poll_next(context);
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = Pin::new(&mut *self.body.borrow_mut()).poll_next(context);
         if matches!(next, Poll::Ready(None)) {
             self.is_read.set(true);
         }

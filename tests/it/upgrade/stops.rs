@@ -189,4 +189,7 @@ fn a_body_that_goes_on_after_its_response_is_no_request_to_the_new_process() {
         assert!(rest.contains("\r\nconnection: close\r\n"), "{rest}");
         assert!(!rest.contains("HTTP/1.1"), "{rest}");
     }
+    // They ended in time: clients that send nothing more do not hold an upgrade up.
+    let log = server.log();
+    assert!(!log.contains("cut off"), "{log}");
 }
