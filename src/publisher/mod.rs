@@ -28,6 +28,8 @@ use schedule::ZoneSchedule;
 
 /// How often the task checks whether a unit is due.
 const CHECK_INTERVAL: Duration = Duration::from_secs(20);
+/// How often a unit of another collector is waited for before the log says so.
+const MAX_QUIET_WAITS: u32 = 15;
 
 /// In milliseconds. Days and hours of all time zones end at quarters of an hour, so nothing new is
 /// due between two of them.
@@ -172,7 +174,7 @@ impl LotPublisher {
     async fn run_shard(&self, shard: usize) {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut done, mut was_failing) = (None, false);
+        let (mut done, mut was_failing, mut waits) = (None, false, 0_u32);
 
         loop {
             check.tick().await;
@@ -188,7 +190,7 @@ impl LotPublisher {
 
             match self.publish_shard(shard).await {
                 Ok(_) => {
-                    done = Some(quarter);
+                    (done, waits) = (Some(quarter), 0);
                     if std::mem::take(&mut was_failing) {
                         tracing::info!(shard = shard + 1, "attributes are published again");
                     }
@@ -196,9 +198,17 @@ impl LotPublisher {
                 Err(
                     PublisherError::NoStore
                     | PublisherError::Stopping
-                    | PublisherError::ReplicaAway
-                    | PublisherError::Store(StoreError::UnitInProgress),
+                    | PublisherError::ReplicaAway,
                 ) => {}
+                Err(PublisherError::Store(StoreError::UnitInProgress)) => {
+                    waits += 1;
+                    if waits == MAX_QUIET_WAITS {
+                        tracing::warn!(
+                            shard = shard + 1,
+                            "attributes wait for a unit that another collector publishes"
+                        );
+                    }
+                }
                 Err(error) => {
                     if !std::mem::replace(&mut was_failing, true) {
                         tracing::error!(%error, shard = shard + 1, "attributes could not be \
@@ -337,6 +347,7 @@ impl LotPublisher {
     async fn publish_due_units(&self, store: &Store) -> Result<usize, PublisherError> {
         let until = self.clock.now() - self.delay;
         let shard = store.shard().index();
+        store.begin_drafted_units().await?;
         let mut due = self.collect_due_units(store, until).await?;
         self.record_lateness(shard, due.iter().map(|unit| unit.ended_at).min());
         if due.is_empty() {

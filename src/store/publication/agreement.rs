@@ -11,14 +11,14 @@
 //! 2. The draft is copied to all other replicas.
 //! 3. Only then is the unit's row made from it, on each replica, and published there.
 //!
-//! Units of a zone follow each other: the next one is begun once the last is finished on every
-//! replica. The first one's memory of insert tokens decides between collectors that begin different
-//! units at once.
-//!
 //! So a replica that begins to publish knows that all others have the draft. One that goes away
 //! after that gets the row from it when it is back, with the counts of the same segments still
 //! there, and one that is lost leaves the others with all that was decided. Before that, nothing
 //! was published from the draft.
+//!
+//! The units of a zone follow each other: the next one is begun once the last is finished on every
+//! replica. Between collectors that begin different units at once, the first replica's memory of
+//! insert tokens decides. Drafts that a collector left without a unit are copied and begun first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,12 +26,11 @@ use std::sync::Arc;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::units::{LastUnit, repeat_in_list};
-use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, SiteSlice, insert_once};
-use crate::calendar::Day;
-use crate::publication::{ClosedPeriod, CoinKey};
+use super::drafts::{UnitKey, copy_drafts, unit_places};
+use super::units::LastUnit;
+use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, SiteSlice};
+use crate::publication::CoinKey;
 use crate::store::Store;
-use crate::store::client::MAX_SQL_BYTES;
 use crate::store::error::{StoreError, error_during};
 use crate::store::marker::{SegmentMarkers, WHOLE_NODE, exclude_marker_sites};
 use crate::store::replicas::ShardReplicas;
@@ -42,26 +41,6 @@ const MAX_COMPARED_UNITS: u64 = 500;
 /// delete old ones at different times.
 const MAX_COMPARED_DAYS: u16 = PUBLICATION_RETENTION_DAYS / 2;
 const DAY_SECS: u32 = 24 * 60 * 60;
-
-/// The units must not be begun: replicas would publish different lots.
-const OTHER_DRAFT: StoreError = StoreError::UnexpectedResponse {
-    step: STEP,
-    kind: "replicas have different drafts of a unit",
-};
-
-/// A unit in `publications` or a draft: zone, end, number.
-pub(super) type UnitKey = (String, u32, u64);
-
-/// For each unit the draft with the smallest number, and a hash of what it takes.
-type Drafts = BTreeMap<UnitKey, u64>;
-
-/// The zones and ends of units.
-pub(super) fn unit_places(units: &[PublicationUnit]) -> Vec<(&str, u32)> {
-    let places = units.iter();
-    places
-        .map(|unit| (unit.zone.as_str(), unit.ended_at))
-        .collect()
-}
 
 /// The sums of a segment's counts in `unpublished`, of one zone and day. They are the same where all
 /// of them arrived, in one block or in halves.
@@ -108,23 +87,27 @@ impl ShardReplicas {
     /// A replica does not respond, or ClickHouse rejects a statement.
     pub async fn align_units(&self) -> Result<CoinKey, StoreError> {
         let stores = self.all_in_order().await?;
-        let first = stores.first().ok_or(StoreError::ReplicaAway)?;
         let key = agree_on_coin_key(&stores).await?;
-        // A collector may have ended before it began the units of its drafts.
+        let mut drafts = BTreeSet::new();
         for store in &stores {
-            let drafts = store.read_drafts_without_unit().await?;
-            copy_drafts(store, &stores, &drafts).await?;
+            let left = store.read_drafts_without_unit().await?;
+            copy_drafts(store, &stores, &left).await?;
+            drafts.extend(left.into_keys());
         }
-        let drafts = first.read_drafts_without_unit().await?;
 
         let mut begun = Vec::new();
         for store in &stores {
             begun.push(store.read_last_units().await?);
         }
-        let all: BTreeSet<&UnitKey> = begun.iter().flatten().chain(drafts.keys()).collect();
+        // One of each zone and end: the one that was begun, or else the draft with the smallest
+        // number.
+        let mut all: BTreeMap<(&str, u32), &UnitKey> = BTreeMap::new();
+        for unit in begun.iter().flatten().chain(&drafts) {
+            all.entry((&unit.0, unit.1)).or_insert(unit);
+        }
         for (store, own) in stores.iter().zip(&begun) {
             let missing: Vec<&UnitKey> = all
-                .iter()
+                .values()
                 .copied()
                 .filter(|unit| !own.contains(*unit))
                 .collect();
@@ -223,34 +206,6 @@ async fn read_common_last_unit(
     Ok(last)
 }
 
-/// Copies drafts of a replica to those that lack them.
-async fn copy_drafts(from: &Store, to: &[Arc<Store>], drafts: &Drafts) -> Result<(), StoreError> {
-    if drafts.is_empty() {
-        return Ok(());
-    }
-    let units: Vec<(&str, u32)> = drafts
-        .keys()
-        .map(|(zone, at, _)| (zone.as_str(), *at))
-        .collect();
-    for other in to {
-        let known = other.read_drafts(&units).await?;
-        for (draft, content) in drafts {
-            match known.get(draft) {
-                Some(own) if own == content => continue,
-                Some(_) => return Err(OTHER_DRAFT),
-                None => {}
-            }
-            let (zone, at, lot) = draft;
-            let rows = format!(
-                "* FROM publication_drafts WHERE zone = '{zone}' AND at = \
-                 toDateTime({at}, 'UTC') AND lot = {lot} LIMIT 1"
-            );
-            from.copy_rows(other, "publication_drafts", &rows).await?;
-        }
-    }
-    Ok(())
-}
-
 /// The coin key that a replica has, or a new one, once all have it.
 async fn agree_on_coin_key(stores: &[Arc<Store>]) -> Result<CoinKey, StoreError> {
     let mut known = None;
@@ -330,94 +285,6 @@ impl Store {
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
-    /// Inserts the draft of the unit that follows this one, unless there is a draft.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector
-    /// inserted the draft of another unit.
-    async fn insert_draft(
-        &self,
-        unit: &PublicationUnit,
-        last: &LastUnit,
-        taken: &[(u16, u64)],
-        slices: u32,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO publication_drafts (zone, at, lot, day, closes, segments, slices) \
-                   SELECT ?, toDateTime(?, 'UTC'), greatest((SELECT max(lot) FROM publications), \
-                   (SELECT max(lot) FROM publication_drafts)) + 1, toDate(?), ?, \
-                   arrayMap(of -> (toDate(of.1), toUInt64(of.2)), \
-                   arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ? ORDER BY ALL";
-        let (days, segments): (Vec<u16>, Vec<u64>) = taken.iter().copied().unzip();
-        for token in insert_once::insert_tokens(&format!("draft-{}", last.following(unit))) {
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
-            let insert = self.client.query(sql).bind(&unit.zone).bind(unit.ended_at);
-            let insert = insert.bind(unit.day.as_number());
-            let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
-            let insert = insert.bind(&days).bind(&segments).bind(slices);
-            let insert = insert.with_setting("max_query_size", MAX_SQL_BYTES);
-            self.insert_with_token(token, insert).await?;
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
-            self.wait_for_inserts("publication_drafts").await?;
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
-            if self.read_last_unit(&unit.zone).await? != *last {
-                return Err(StoreError::UnitInProgress);
-            }
-        }
-        Err(insert_once::ROW_MISSING)
-    }
-
-    async fn has_draft(&self, unit: &PublicationUnit) -> Result<bool, StoreError> {
-        let drafts = self
-            .read_drafts(&unit_places(std::slice::from_ref(unit)))
-            .await?;
-        Ok(!drafts.is_empty())
-    }
-
-    /// The drafts of units, by zone and end.
-    pub(super) async fn read_drafts(&self, units: &[(&str, u32)]) -> Result<Drafts, StoreError> {
-        let of_units = format!(
-            "IN ({})",
-            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
-        );
-        self.read_drafts_where(&of_units, units).await
-    }
-
-    /// The drafts of units that were not begun here.
-    async fn read_drafts_without_unit(&self) -> Result<Drafts, StoreError> {
-        self.read_drafts_where("NOT IN (SELECT zone, at FROM publications)", &[])
-            .await
-    }
-
-    async fn read_drafts_where(
-        &self,
-        condition: &str,
-        parameters: &[(&str, u32)],
-    ) -> Result<Drafts, StoreError> {
-        let sql = format!(
-            "SELECT toString(zone), toUInt32(at), min(lot), \
-             argMin(cityHash64(day, closes, segments, slices), lot) \
-             FROM publication_drafts WHERE (zone, at) {condition} GROUP BY zone, at"
-        );
-        let query = parameters
-            .iter()
-            .fold(self.client.query(&sql), |query, (zone, ended_at)| {
-                query.bind(zone).bind(ended_at)
-            });
-        let rows: Vec<(String, u32, u64, u64)> =
-            query.fetch_all().await.map_err(error_during(STEP))?;
-        let drafts = rows.into_iter();
-        Ok(drafts
-            .map(|(zone, at, lot, content)| ((zone, at, lot), content))
-            .collect())
-    }
-
     /// The last units that were begun, finished or not.
     async fn read_last_units(&self) -> Result<BTreeSet<UnitKey>, StoreError> {
         let sql = "SELECT DISTINCT toString(zone) AS zone, toUInt32(at) AS at, lot \
@@ -433,49 +300,6 @@ impl Store {
             .into_iter()
             .filter(|(_, _, lot)| is_recent(*lot))
             .collect())
-    }
-
-    /// Makes the rows of units from their drafts, where this replica has none.
-    pub(super) async fn begin_from_drafts(&self, units: &[&UnitKey]) -> Result<(), StoreError> {
-        let mut of_zones = BTreeMap::new();
-        for (zone, at, lot) in units {
-            of_zones.insert((zone, at), lot);
-        }
-        for ((zone, at), lot) in of_zones {
-            let sql = "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, \
-                       done, finished) SELECT zone, at, lot, day, closes, segments, slices, 0, \
-                       toDateTime(0, 'UTC') FROM publication_drafts WHERE zone = ? AND \
-                       at = toDateTime(?, 'UTC') AND lot = ? AND (zone, at, lot) NOT IN \
-                       (SELECT zone, at, lot FROM publications WHERE zone = ? AND \
-                       at = toDateTime(?, 'UTC')) LIMIT 1";
-            let insert = self.client.query(sql).bind(zone).bind(at).bind(lot);
-            let insert = insert.bind(zone).bind(at);
-            let insert = insert.with_setting("async_insert", "0");
-            let insert = insert.with_setting("insert_deduplicate", "0").execute();
-            insert.await.map_err(error_during(STEP))?;
-
-            let sql = "SELECT toBool(count() > 0) FROM publications WHERE zone = ? AND \
-                       at = toDateTime(?, 'UTC') AND lot = ?";
-            let begun = self.client.query(sql).bind(zone).bind(at).bind(lot);
-            let begun: bool = begun.fetch_one().await.map_err(error_during(STEP))?;
-            if !begun {
-                return Err(StoreError::UnexpectedResponse {
-                    step: STEP,
-                    kind: "a replica lacks the draft of a unit that another one published",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the drafts of old units. The last one stays, as in `publications`.
-    pub(super) async fn delete_old_drafts(&self, today: Day) -> Result<(), StoreError> {
-        let first = today.as_number().saturating_sub(PUBLICATION_RETENTION_DAYS);
-        let condition =
-            format!("day < toDate({first}) AND lot < (SELECT max(lot) FROM publication_drafts)");
-        self.delete_rows("publication_drafts", &condition)
-            .await
-            .map(drop)
     }
 }
 

@@ -4,7 +4,8 @@
 //! Only the presence of the row decides. ClickHouse's memory of insert tokens serves as a lock
 //! between collectors that write at the same moment: of the inserts with one token, one takes
 //! effect. That memory can contain a token whose row was never written, after a crash between the
-//! two. If no insert is running and the row is still missing, the next token is tried.
+//! two, or was deleted as old. If no insert is running and neither this row nor another one with the
+//! same token is there, the next token is tried.
 
 use std::time::Duration;
 
@@ -14,8 +15,7 @@ use super::STEP;
 use crate::store::Store;
 use crate::store::error::{StoreError, error_during};
 
-/// The number of tokens for one row: one more than the crashes between token and row that it
-/// survives.
+/// The number of tokens for one row: one more than the tokens without a row that it survives.
 const MAX_TOKENS: u32 = 64;
 
 /// Pause between two checks for running inserts.

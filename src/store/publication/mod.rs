@@ -23,6 +23,7 @@
 
 mod agreement;
 mod deletion;
+mod drafts;
 mod insert_once;
 mod rows;
 mod slices;
@@ -197,7 +198,7 @@ impl Store {
 
     /// Deletes old units. The last one stays, because the next unit's number follows from it.
     pub(super) async fn delete_old_publications(&self, today: Day) -> Result<(), StoreError> {
-        if self.replica.is_replicated() {
+        if self.replica.is_recorded() {
             self.delete_old_drafts(today).await?;
         }
         let of =

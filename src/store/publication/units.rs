@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::agreement::unit_places;
+use super::drafts::unit_places;
 use super::slices::SiteSlice;
 use super::{PublicationUnit, STEP, insert_once};
 use crate::calendar::Day;
@@ -71,8 +71,8 @@ impl ZoneRowCounts {
 pub(super) struct LastUnit {
     /// When its day or hour ended, in Unix seconds; 0 where there is none.
     pub(super) ended_at: u32,
-    /// Whether a unit of the zone is not finished, or on replicas not begun from its draft.
-    is_open: bool,
+    /// Whether any unit of the zone is not finished, or on replicas not begun from its draft.
+    has_open_unit: bool,
 }
 
 impl LastUnit {
@@ -82,7 +82,7 @@ impl LastUnit {
     ///
     /// Another one is not finished.
     pub(super) fn require_finished_before(&self, unit: &PublicationUnit) -> Result<(), StoreError> {
-        match self.is_open && self.ended_at != unit.ended_at {
+        match self.has_open_unit && self.ended_at != unit.ended_at {
             true => Err(StoreError::UnitInProgress),
             false => Ok(()),
         }
@@ -219,13 +219,14 @@ impl Store {
         let is_replica = self.replica().is_recorded();
         if is_replica {
             units += " UNION ALL SELECT at, toUInt8(0) AS is_done FROM publication_drafts \
-                      WHERE zone = ? AND at NOT IN (SELECT at FROM publications WHERE zone = ?)";
+                      WHERE zone = ? AND lot > (SELECT max(lot) FROM publications WHERE zone = ?) AND \
+                      at NOT IN (SELECT at FROM publications WHERE zone = ?)";
         }
         let sql = format!(
-            "SELECT toUInt32(max(at)) AS ended_at, toBool(countIf(is_done = 0) > 0) AS is_open \
+            "SELECT toUInt32(max(at)) AS ended_at, toBool(countIf(is_done = 0) > 0) AS has_open_unit \
              FROM ({units})"
         );
-        let parameters = if is_replica { 3 } else { 1 };
+        let parameters = if is_replica { 4 } else { 1 };
         let query = std::iter::repeat_n(zone, parameters)
             .fold(self.client.query(&sql), |query, zone| query.bind(zone));
         query.fetch_one().await.map_err(error_during(STEP))

@@ -115,9 +115,11 @@ fn attributes_that_one_replica_was_sent_in_halves_are_published_alike() {
 #[test]
 fn two_collectors_that_publish_different_units_at_once_publish_no_visitor_twice() {
     let replicas = Replicas::start();
-    let [one, two] = [(); 2].map(|()| replicas.server(&["journal.attribute_secs=0"]));
+    let one = replicas.server(&["journal.attribute_secs=0"]);
     count_views(&one, 0..40);
     one.flush();
+    let two = replicas.server(&["journal.attribute_secs=0"]);
+    two.flush();
     // Between the decision and the first row of the unit there is a second.
     for engine in &replicas.engines {
         engine.sql("ALTER TABLE publications ADD CONSTRAINT slow CHECK sleepEachRow(1) = 0");
@@ -141,7 +143,16 @@ fn two_collectors_that_publish_different_units_at_once_publish_no_visitor_twice(
     replicas.until_equal("both have the same tables");
 }
 
-/// A collector was killed when it had decided, and before another replica knew.
+/// As a collector leaves it that was killed when it had decided, and before another replica knew.
+fn leave_draft(engine: &Engine) {
+    engine.sql(
+        "INSERT INTO publication_drafts (zone, at, lot, day, closes, segments, slices) SELECT \
+         zone, addHours(toDateTime(day, 'UTC'), 13), 1, day, 0, groupArray((day, segment)), 1 \
+         FROM (SELECT DISTINCT zone, day, segment FROM unpublished WHERE zone != '') \
+         GROUP BY zone, day",
+    );
+}
+
 #[test]
 fn a_unit_that_one_replica_has_a_draft_of_is_published_before_the_next() {
     for drafted in [0, 1] {
@@ -149,12 +160,7 @@ fn a_unit_that_one_replica_has_a_draft_of_is_published_before_the_next() {
         let server = replicas.server(&["journal.attribute_secs=0"]);
         count_views(&server, 0..40);
         server.flush();
-        replicas.engines[drafted].sql(
-            "INSERT INTO publication_drafts (zone, at, lot, day, closes, segments, slices) SELECT \
-             zone, addHours(toDateTime(day, 'UTC'), 13), 1, day, 0, groupArray((day, segment)), 1 \
-             FROM (SELECT DISTINCT zone, day, segment FROM unpublished WHERE zone != '') \
-             GROUP BY zone, day",
-        );
+        leave_draft(&replicas.engines[drafted]);
 
         server.publish(NOON + DAY_LONG);
         let units = replicas.engines.each_ref().map(|engine| engine.sql(UNITS));
@@ -162,4 +168,26 @@ fn a_unit_that_one_replica_has_a_draft_of_is_published_before_the_next() {
         assert_eq!(devices(&server)[0]["visitors"], json!(40));
         replicas.until_equal("both have the same tables");
     }
+}
+
+/// The other replica was lost, and its URL taken out of the list.
+#[test]
+fn a_draft_that_was_left_is_published_by_the_only_replica_and_an_old_one_is_not_in_the_way() {
+    let replicas = Replicas::start();
+    let mut server = replicas.server(&["journal.attribute_secs=0"]);
+    count_views(&server, 0..40);
+    server.flush();
+    let [left, _] = &replicas.engines;
+    leave_draft(left);
+    assert_eq!(server.stop(), Some(0));
+    server.set(&[&format!("store.shards=[[\"{}\"]]", left.url())]);
+    server.restart();
+    server.publish(NOON + DAY_LONG);
+    assert_eq!(left.sql(UNITS), "2\t2\n");
+    assert_eq!(devices(&server)[0]["visitors"], json!(40));
+
+    // Units are deleted after two months, and the draft was there before this version deleted it.
+    left.sql("DELETE FROM publications WHERE toHour(at) = 13");
+    server.publish(NOON + 2 * DAY_LONG);
+    assert_eq!(left.sql(UNITS), "2\t2\n");
 }
