@@ -112,7 +112,12 @@ pub async fn rebuild_replica(
 
     // Before the tables: what is copied is at least that.
     let progress = source.read_progress().await?;
-    let totals = copy_until_settled((&source, &target), url, show).await?;
+    let copied = copy_until_settled((&source, &target), url, show).await;
+    if copied.is_err() {
+        // A later command ends the inserts of this one.
+        target.check_claim().await?;
+    }
+    let totals = copied?;
     target
         .become_replica(&set, &options.replica_urls, &progress)
         .await?;

@@ -309,7 +309,7 @@ impl TransferEnd {
     }
 
     /// Refuses to continue if another process has begun to fill the database since.
-    async fn check_claim(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_claim(&self) -> Result<(), StoreError> {
         let Some(claim) = self.claim else {
             return Ok(());
         };
