@@ -3,6 +3,7 @@
 //! The first read after a start is complete, in pages. From then on only rows with a higher
 //! revision than those read last are read.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +13,17 @@ use super::{Registry, validation};
 use crate::access::AuditEntry;
 use crate::config::{AliasRule, RegistryChange, SiteRule};
 use crate::event::Problem;
-use crate::sites::{MadeEntries, RegistryIndex, SiteDirectory};
+use crate::sites::SiteDirectory;
 use crate::store::{RegistryRevisions, Store, StoreError};
 
 /// How long a row may take from getting its revision until it can be read. Rows of other collectors
 /// with higher revisions may become visible before it, so for this time after a change, polls read
 /// the rows of this time before it again.
 const MAX_INSERT_TIME: Duration = Duration::from_secs(60);
+
+/// A revision that was asked for longer ago is asked for again: another collector's change may have
+/// been confirmed since, and must not hold against this one.
+const MAX_REVISION_AGE: Duration = Duration::from_secs(1);
 
 /// State of the sites and aliases read last.
 #[derive(Default)]
@@ -27,22 +32,44 @@ pub(super) struct EntriesState {
     revisions: Option<RegistryRevisions>,
     /// The same, also while a complete read is due.
     read_revisions: RegistryRevisions,
-    /// When they last grew.
+    /// When they last grew, until the rows of that time were read again.
     grown_at: Option<Instant>,
     /// When everything is read again, after changes that were too many to be read again by each
     /// poll.
-    complete_read_at: Option<Instant>,
+    pub(super) complete_read_at: Option<Instant>,
     /// How often entries without a row in the store were removed.
-    erasures: u64,
+    pub(super) erasures: u64,
+    /// While rows are read without the lock: what was changed since.
+    changed: Option<ChangedEntries>,
+}
+
+/// Entries that must not be overwritten by rows that were read before.
+#[derive(Default)]
+struct ChangedEntries {
+    names: HashSet<String>,
+    /// Whether all were read again.
+    is_all: bool,
 }
 
 impl EntriesState {
-    fn set_revisions(&mut self, revisions: RegistryRevisions) {
+    pub(super) fn set_revisions(&mut self, revisions: RegistryRevisions) {
         if self.read_revisions != revisions {
             self.read_revisions = revisions;
             self.grown_at = Some(Instant::now());
         }
         self.revisions = Some(revisions);
+    }
+
+    fn note_changed<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        if let Some(changed) = &mut self.changed {
+            changed.names.extend(names.map(str::to_owned));
+        }
+    }
+
+    pub(super) fn note_all_changed(&mut self) {
+        if let Some(changed) = &mut self.changed {
+            changed.is_all = true;
+        }
     }
 }
 
@@ -133,76 +160,111 @@ impl Registry {
         let store = self.require_store()?;
         let by = [by];
         let mut state = self.entries.lock().await;
-        let known = state.revisions.unwrap_or_default();
+        let (known, is_first_read) = match state.revisions {
+            Some(known) => (known, false),
+            None => (RegistryRevisions::default(), true),
+        };
 
         // The entries known so far nearly always tell: the audit entry is written while the latest
         // are read. If those do not allow the change, it is the entry of an attempt.
+        let began = Instant::now();
         let is_likely = check(&self.directory).is_ok();
-        let audit = async |is_due: bool| match is_due {
-            true => store.insert_audit_entries(&by).await,
-            false => Ok(()),
+        let audit_early = async {
+            match is_likely {
+                true => store.insert_audit_entries(&by).await,
+                false => Ok(()),
+            }
         };
         let (refreshed, next, audited) = tokio::join!(
             self.refresh_entries(&store, &mut state),
             store.next_registry_revisions(known),
-            audit(is_likely),
+            audit_early,
         );
         refreshed.map_err(validation::store_problem)?;
         check(&self.directory)?;
         audited.map_err(validation::store_problem)?;
-        audit(!is_likely).await.map_err(validation::store_problem)?;
+        if !is_likely {
+            let audited = store.insert_audit_entries(&by).await;
+            audited.map_err(validation::store_problem)?;
+        }
 
+        let mut next = next.map_err(validation::store_problem)?;
+        if is_first_read || began.elapsed() > MAX_REVISION_AGE {
+            let newer = store.next_registry_revisions(known).await;
+            next = newer.map_err(validation::store_problem)?;
+        }
         // Not below what was read meanwhile.
-        let next = next.map_err(validation::store_problem)?;
         let change = change(next.max(state.revisions.unwrap_or_default().next()));
         store
             .insert_registry_change(&change)
             .await
             .map_err(validation::unconfirmed_problem)?;
-        self.apply_entries(&mut state, vec![change]).await;
+        // The next read begins at the revisions of the last one: a row of another collector may
+        // have a lower one than this, and not be visible yet.
+        self.apply_changes(&mut state, vec![change]).await;
         // Another collector may change something at this moment, and wait for this one.
         drop(state);
         self.notify_collectors().await
     }
 
-    /// Reads what other collectors changed.
+    /// Reads what other collectors changed. Changes by this one wait only for the rows that are new.
     pub(super) async fn poll_entries(&self, store: &Store) -> Result<(), StoreError> {
+        let _one_at_a_time = self.entries_poll.lock().await;
+        let known = self.entries.lock().await.revisions;
+        let stored = store.registry_revisions().await?;
         let mut state = self.entries.lock().await;
-        if let Some(known) = state.revisions
-            && store.registry_revisions().await?.is_below(known)
-        {
+        if known.is_some_and(|known| stored.is_below(known)) {
             // Rows were removed, as by a restored backup.
             state.revisions = None;
         }
-        self.refresh_entries(store, &mut state).await?;
-        self.repeat_changes(store, &mut state).await
+        if state.revisions != Some(stored) {
+            self.refresh_entries(store, &mut state).await?;
+        }
+        drop(state);
+
+        while !self.repeat_changes(store).await? {}
+        Ok(())
     }
 
-    /// Reads the rows again that may have become visible after rows with higher revisions.
-    async fn repeat_changes(
-        &self,
-        store: &Store,
-        state: &mut EntriesState,
-    ) -> Result<(), StoreError> {
-        let is_recent = |at: Instant| at.elapsed() <= MAX_INSERT_TIME;
-        let is_due = state.complete_read_at.is_none() && state.grown_at.is_some_and(is_recent);
-        let Some(known) = state.revisions.filter(|_| is_due) else {
-            return Ok(());
+    /// Reads the rows again that may have become visible after rows with higher revisions. `false`
+    /// if all entries were read meanwhile, so that this must be repeated.
+    async fn repeat_changes(&self, store: &Store) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        let mut state = self.entries.lock().await;
+        let Some((known, grown_at)) = state.revisions.zip(state.grown_at) else {
+            return Ok(true);
         };
-        match store
-            .read_registry_changes(known.before_time(MAX_INSERT_TIME))
-            .await?
-        {
-            Some(changes) => self.apply_entries(state, changes).await,
-            None => state.complete_read_at = Some(Instant::now() + MAX_INSERT_TIME),
+        if state.complete_read_at.is_some() {
+            return Ok(true);
         }
-        Ok(())
+        state.changed = Some(ChangedEntries::default());
+        drop(state);
+
+        let read = store
+            .read_registry_changes(known.before_time(MAX_INSERT_TIME))
+            .await;
+        let mut state = self.entries.lock().await;
+        let changed = state.changed.take().unwrap_or_default();
+        let Some(mut changes) = read? else {
+            state.complete_read_at = Some(Instant::now() + MAX_INSERT_TIME);
+            return Ok(true);
+        };
+        if changed.is_all {
+            return Ok(false);
+        }
+        changes.retain(|change| !changed.names.contains(change.name()));
+        self.apply_entries(&mut state, changes).await;
+        if state.grown_at == Some(grown_at) && began - grown_at > MAX_INSERT_TIME {
+            state.grown_at = None;
+        }
+        Ok(true)
     }
 
     /// Removes entries without a row in the store, from the memory and from the copy on disk.
     pub(super) async fn forget_entries(&self, names: &[String]) -> Result<(), Problem> {
         let mut state = self.entries.lock().await;
         state.erasures += 1;
+        state.note_changed(names.iter().map(String::as_str));
         let removals = names.iter().flat_map(|name| {
             [
                 RegistryChange::RemovedSite {
@@ -242,106 +304,19 @@ impl Registry {
     async fn apply_entries(&self, state: &mut EntriesState, changes: Vec<RegistryChange>) {
         let known = state.revisions.unwrap_or_default();
         state.set_revisions(known.after_changes(&changes));
+        self.apply_changes(state, changes).await;
+    }
+
+    async fn apply_changes(&self, state: &mut EntriesState, changes: Vec<RegistryChange>) {
+        state.note_changed(changes.iter().map(RegistryChange::name));
         let effective = self.directory.apply_changes(changes);
         if !effective.is_empty() {
             self.store_in_copy(effective).await;
         }
     }
 
-    /// Reads all entries, and makes them those of the directory.
-    async fn read_all_entries(
-        &self,
-        store: &Store,
-        state: &mut EntriesState,
-    ) -> Result<(), StoreError> {
-        // Before the pages: what changes meanwhile is read again afterwards.
-        let revisions = store.registry_revisions().await?;
-        let mut read = CompleteRead::new(&self.directory);
-        let (mut is_changed, mut is_stored) = (false, true);
-        loop {
-            let (next, changes) = self.read_page(store, read).await?;
-            read = next;
-            let Some(changes) = changes else {
-                break;
-            };
-            // Page by page: a million changes would take more memory than the sites.
-            if !changes.is_empty() {
-                is_changed = true;
-                is_stored &= self.append_to_copy(changes).await;
-            }
-        }
-
-        if is_changed {
-            self.directory.replace_entries(read.entries);
-        }
-        if !is_stored {
-            self.replace_copy_or_log().await;
-        }
-        state.set_revisions(revisions);
-        state.complete_read_at = None;
-        self.directory.set_registry_read();
-        Ok(())
-    }
-
-    /// Reads all entries again where that is due. Changes do not wait for the pages, which take
-    /// seconds for a million sites: what changed meanwhile is applied to what was read.
-    pub(super) async fn repeat_complete_read(&self, store: &Store) -> Result<(), StoreError> {
-        let erasures = {
-            let state = self.entries.lock().await;
-            match state.complete_read_at {
-                Some(at) if at <= Instant::now() => state.erasures,
-                _ => return Ok(()),
-            }
-        };
-        let revisions = store.registry_revisions().await?;
-        let mut read = CompleteRead::new(&self.directory);
-        let mut read_changes = Vec::new();
-        loop {
-            let (next, changes) = self.read_page(store, read).await?;
-            read = next;
-            match changes {
-                Some(changes) => read_changes.extend(changes),
-                None => break,
-            }
-        }
-
-        let mut state = self.entries.lock().await;
-        let changes = store.read_registry_changes(revisions).await?;
-        // It stays due where too much changed, or where an entry without a row might come back.
-        let Some(changes) = changes.filter(|_| state.erasures == erasures) else {
-            return Ok(());
-        };
-        if !read_changes.is_empty() {
-            let zones = self.directory.time_zones();
-            for change in &changes {
-                read.entries.apply_change(change, &zones);
-            }
-            self.directory.replace_entries(read.entries);
-            read_changes.extend(changes.iter().cloned());
-            self.store_in_copy(read_changes).await;
-        }
-        state.set_revisions(revisions.after_changes(&changes));
-        state.complete_read_at = None;
-        Ok(())
-    }
-
-    /// Reads the next page: what it changes; `None` after the last one.
-    async fn read_page(
-        &self,
-        store: &Store,
-        read: CompleteRead,
-    ) -> Result<(CompleteRead, Option<Vec<RegistryChange>>), StoreError> {
-        let page = match read.next {
-            NextPage::Sites => store.read_registered_sites(&read.after).await?,
-            NextPage::Aliases => store.read_registered_aliases(&read.after).await?,
-            NextPage::None => return Ok((read, None)),
-        };
-        let (read, changes) = run_blocking(move || read.with_page(page)).await;
-        Ok((read, Some(changes)))
-    }
-
     /// Adds changes to the copy on disk, which are in the directory.
-    async fn store_in_copy(&self, changes: Vec<RegistryChange>) {
+    pub(super) async fn store_in_copy(&self, changes: Vec<RegistryChange>) {
         if !self.append_to_copy(changes).await {
             self.replace_copy_or_log().await;
         } else if self
@@ -354,7 +329,7 @@ impl Registry {
     }
 
     /// Appends changes to the copy on disk. `false` if it must be replaced, because it lacks others.
-    async fn append_to_copy(&self, changes: Vec<RegistryChange>) -> bool {
+    pub(super) async fn append_to_copy(&self, changes: Vec<RegistryChange>) -> bool {
         let copy = Arc::clone(&self.copy);
         let appended = run_blocking(move || copy.append_changes(&changes)).await;
         appended.unwrap_or_else(|error| {
@@ -363,7 +338,7 @@ impl Registry {
         })
     }
 
-    fn replace_copy_or_log(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn replace_copy_or_log(&self) -> impl Future<Output = ()> + Send + use<> {
         let (replacing, copy) = (self.replace_copy(), Arc::clone(&self.copy));
         async move {
             if let Err(error) = replacing.await
@@ -398,66 +373,10 @@ fn log_copy_error(error: &io::Error) {
     );
 }
 
-/// A complete read of the registry, before it is in force: the sites by name, then the aliases, then
-/// the removal of all others.
-struct CompleteRead {
-    directory: Arc<SiteDirectory>,
-    entries: RegistryIndex,
-    made: MadeEntries,
-    next: NextPage,
-    /// The last name of the page before.
-    after: String,
-}
-
-#[derive(Clone, Copy)]
-enum NextPage {
-    Sites,
-    Aliases,
-    None,
-}
-
-impl CompleteRead {
-    fn new(directory: &Arc<SiteDirectory>) -> CompleteRead {
-        CompleteRead {
-            directory: Arc::clone(directory),
-            entries: directory.registered_entries(),
-            made: MadeEntries::default(),
-            next: NextPage::Sites,
-            after: String::new(),
-        }
-    }
-
-    /// Applies a page. Returns what it changed.
-    fn with_page(mut self, page: Vec<RegistryChange>) -> (CompleteRead, Vec<RegistryChange>) {
-        let last = page.last().map(|change| change.name().to_owned());
-        let Some(last) = last else {
-            self.after.clear();
-            let changes = match self.next {
-                NextPage::Sites => {
-                    self.next = NextPage::Aliases;
-                    Vec::new()
-                }
-                NextPage::Aliases | NextPage::None => {
-                    self.next = NextPage::None;
-                    self.entries.remove_others(&self.made)
-                }
-            };
-            return (self, changes);
-        };
-        self.after = last;
-
-        let zones = self.directory.time_zones();
-        let mut changes = page;
-        changes.retain(|change| {
-            self.made.add_change(change);
-            self.entries.apply_change(change, &zones)
-        });
-        (self, changes)
-    }
-}
-
 /// Runs work of more than a few microseconds on a thread for such work.
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

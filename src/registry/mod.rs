@@ -10,6 +10,7 @@
 //! one line in the copy, and a few nodes of the maps in memory.
 
 mod changes;
+mod complete_read;
 mod digests;
 mod erasure;
 mod keys;
@@ -62,6 +63,8 @@ pub struct Registry {
     has_names: Vec<AtomicBool>,
     /// State of the sites read last. Locked while they are read or changed: one change at a time.
     entries: Mutex<EntriesState>,
+    /// Held by a poll of the entries.
+    entries_poll: Mutex<()>,
     /// The sites on disk.
     copy: Arc<RegistryCopy>,
     keys: ArcSwapOption<CredentialIndex>,
@@ -107,6 +110,7 @@ impl Registry {
             shard_names: std::sync::Mutex::default(),
             has_names,
             entries: Mutex::default(),
+            entries_poll: Mutex::default(),
             copy,
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
