@@ -86,6 +86,15 @@ for (const [range, of] of [
   });
 }
 
+test("the first visitor of a site is not as many as none before", async ({ page, show }) => {
+  const [one, none] = [counters(1), { ...counters(0), visits: 0 }];
+  const so_far = { until: `${TODAY}T12:00:00+01:00`, now: none, before: none, days: null };
+  const compared = { from: day(-13), to: day(-7), totals: none, series: [], so_far };
+  await show(report({ totals: one, compared, dimensions: {}, subjects: {} }), "/?site=mia");
+  await expect(lead(page)).toHaveText("1 visitor in the last 7 days.");
+  expect((await changes(page)).slice(0, 3)).toEqual([]);
+});
+
 test("up to when both sides are compared is said, and a day that is not over is no fall of the line", async ({
   page,
   show,

@@ -138,15 +138,19 @@ export interface MetricChange {
 
 const formatPoints = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
 
-/** The change of a metric against the previous period; null if it cannot be compared. */
+/**
+ * The change of a metric against the previous period; null if it cannot be compared. `shown` is the
+ * number that it stands beside: it has the hour that is not over, which is not compared.
+ */
 export const compareMetric = (
   metric: HeadlineMetric,
   comparison: ReportComparison | null,
+  shown: number | null,
 ): MetricChange | null => {
   const pair = metric.byHour ? comparison?.byHour : comparison?.byDay;
-  return pair
-    ? describeChange(metric, metric.compute(pair.now), metric.compute(pair.before))
-    : null;
+  if (!pair) return null;
+  const [now, before] = [metric.compute(pair.now), metric.compute(pair.before)];
+  return shown && !now && !before ? null : describeChange(metric, now, before);
 };
 
 /** The change of a list's row against the previous period. */
