@@ -311,7 +311,7 @@ fn what_a_million_sites_cost() {
     ));
 
     let _warm = scene.time_registrations("warm", 20);
-    let puts = scene.time_registrations("a", 300);
+    let puts = scene.time_registrations("a", 1000);
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     println!("registry_put_p50_ms={:.1}", millis(median(&puts)));
     println!(
