@@ -140,7 +140,7 @@ const formatPoints = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
 
 /**
  * The change of a metric against the previous period; null if it cannot be compared. `shown` is the
- * number that it stands beside: it has the hour that is not over, which is not compared.
+ * number beside it: it includes the hour that is not over, which is not compared.
  */
 export const compareMetric = (
   metric: HeadlineMetric,
