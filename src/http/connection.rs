@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::open_connections::ConnectionRequests;
@@ -179,6 +180,26 @@ impl<S> BoundedStream<S> {
         if let Some(reader) = self.read_waker.take() {
             reader.wake();
         }
+    }
+}
+
+impl BoundedStream<TcpStream> {
+    /// Waits for the next request of a connection that was used before, as the library does between
+    /// two requests; for the first request of a new one it has less time, and answers 408. `false`
+    /// if there was none in this time.
+    pub async fn wait_for_request(&mut self, patience: Duration) -> bool {
+        let arrived = std::future::poll_fn(|context| {
+            if !self.may_read(context) {
+                return Poll::Pending;
+            }
+            let ready = self.io.poll_read_ready(context);
+            // Nothing was read yet.
+            if let Some(connection) = self.tracked() {
+                connection.record_read(false);
+            }
+            ready
+        });
+        tokio::time::timeout(patience, arrived).await.is_ok()
     }
 }
 

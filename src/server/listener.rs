@@ -132,7 +132,7 @@ where
     let copy = listener.try_clone().context("server.listen")?;
     let address = listener.local_addr().unwrap_or(listen);
     let (keep_alive, read) = (
-        config.server.keep_alive_secs,
+        Duration::from_secs(config.server.keep_alive_secs),
         Duration::from_millis(config.limits.read_timeout_millis),
     );
     let stalled = Duration::from_millis(config.limits.write_timeout_millis);
@@ -148,7 +148,8 @@ where
         .shutdown_timeout(DRAIN_SECS.min(config.server.shutdown_secs.div_ceil(2)))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let make_service = move || {
+    // `is_used`: whether the connections were used by a predecessor.
+    let make_service = move |is_used: bool| {
         let (stopping, counted, entered, open) = (
             stopping.clone(),
             Arc::clone(&crowd),
@@ -160,7 +161,7 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(Duration::from_secs(keep_alive))
+            .keep_alive(keep_alive)
             .client_request_timeout(read)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .local_addr(address)
@@ -176,9 +177,19 @@ where
                 .try_acquire(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
             let admitted = place.map(|place| {
                 let stream = BoundedStream::new(io, patience, Some(place));
-                (stream.with_handover(open.track(), copy_socket), peer)
+                stream.with_handover(open.track(), copy_socket)
             });
-            std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
+            async move {
+                let stream = admitted.ok_or(DispatchError::DisconnectTimeout)?;
+                if !is_used {
+                    return Ok((stream, peer));
+                }
+                let waiting = stream.freezable(async |mut stream| {
+                    let has_request = stream.wait_for_request(keep_alive).await;
+                    has_request.then_some((stream, peer))
+                });
+                waiting.await.ok_or(DispatchError::DisconnectTimeout)
+            }
         };
         let serve = |(stream, peer): (BoundedStream<TcpStream>, Option<SocketAddr>), http: &_| {
             stream.freezable(|stream| Service::call(http, (stream, peer)))
@@ -188,9 +199,10 @@ where
             .map_err(move |error| record_dispatch_error(&counted, &error))
     };
     if !streams.is_empty() {
-        serve_inherited(streams, workers, make_service.clone())?;
+        let make_service = make_service.clone();
+        serve_inherited(streams, workers, move || make_service(true))?;
     }
-    let builder = builder.listen("http", listener, make_service)?;
+    let builder = builder.listen("http", listener, move || make_service(false))?;
     tracing::info!(%address, "listening");
     Ok(OpenPort {
         server: builder.run(),

@@ -145,6 +145,22 @@ fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
     assert_eq!(totals(&server)[..3], [3, 1, 1]);
 }
 
+/// A new connection has less time for its first request than one that was used has for its next.
+#[test]
+fn a_connection_waits_for_its_next_request_as_long_as_before_through_two_upgrades() {
+    let mut server = Server::start_with(SITES, &["limits.read_timeout_millis=1000"]);
+    let mut kept = server.client();
+    view_at(&mut kept, "/u/mia", NOON);
+    for page in 0..2 {
+        server.upgrade();
+        server.upgrade();
+        std::thread::sleep(Duration::from_millis(1500));
+        view_at(&mut kept, &format!("/u/mia/{page}"), NOON);
+    }
+    server.flush();
+    assert_eq!(totals(&server)[..3], [3, 1, 1], "{}", server.log());
+}
+
 /// The name of a site is stored at the next poll of the registry, which may come after the process.
 #[test]
 fn the_name_of_a_site_that_is_new_is_stored_before_another_process_takes_over() {
