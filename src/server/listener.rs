@@ -242,7 +242,7 @@ where
     Ok(())
 }
 
-/// Serves these connections on this thread.
+/// Serves these connections on this thread, and does not return.
 async fn serve_streams<F, S>(streams: Vec<std::net::TcpStream>, make_service: F)
 where
     F: Fn() -> S,
@@ -274,6 +274,9 @@ where
         }
     }
     while served.join_next().await.is_some() {}
+    // What their requests began runs on this thread, also for others: the store client's
+    // connections, which all threads use.
+    std::future::pending().await
 }
 
 fn copy_socket(stream: &TcpStream) -> std::io::Result<OwnedFd> {

@@ -94,3 +94,35 @@ fn no_request_fails_through_fifty_upgrades() {
     let counts = serve_through_upgrades(50);
     assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
 }
+
+/// Connections that were handed over are served by threads of their own. What those began, others
+/// use after them: the store client's connections.
+#[test]
+fn reports_are_answered_when_the_last_connection_that_was_handed_over_ends() {
+    let mut server = Server::start(SITES);
+    server.flush();
+    let mut kept: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for _ in 0..4 {
+        for client in &mut kept {
+            assert_eq!(read_report(client), 200);
+        }
+        server.upgrade();
+        let asked: usize = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    let mut client = server.client();
+                    scope.spawn(move || (0..60).filter(|_| read_report(&mut client) == 200).count())
+                })
+                .collect();
+            for mut client in kept.drain(..) {
+                assert_eq!(read_report(&mut client), 200);
+            }
+            readers
+                .into_iter()
+                .map(|reader| reader.join().unwrap())
+                .sum()
+        });
+        assert_eq!(asked, 4 * 60, "{}", server.log());
+        kept = (0..4).map(|_| server.client()).collect();
+    }
+}
