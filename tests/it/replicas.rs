@@ -64,6 +64,13 @@ impl Replicas {
         words.into_iter().chain(settings).collect()
     }
 
+    /// Replaces the second engine by one without a database.
+    fn lose_second(&mut self) {
+        self.engines[1].kill();
+        std::fs::remove_dir_all(self.dir.path().join("two")).unwrap();
+        self.engines[1].restart();
+    }
+
     /// Waits until both have the same tables.
     fn until_equal(&self, what: &str) {
         let both = || [tables(&self.engines[0]), tables(&self.engines[1])];

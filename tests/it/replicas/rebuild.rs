@@ -18,10 +18,7 @@ fn a_lost_replica_is_refused_and_filled_from_its_sibling_under_load() {
     count_views(&server, 100..110);
 
     // The machine is replaced by a new one at the same address.
-    let data = replicas.dir.path().join("two");
-    replicas.engines[1].kill();
-    std::fs::remove_dir_all(&data).unwrap();
-    replicas.engines[1].restart();
+    replicas.lose_second();
     until(
         || server.log().contains("store rebuild-replica"),
         "it is told what to do",
@@ -160,9 +157,7 @@ fn of_two_commands_that_fill_a_replica_at_once_the_first_ends() {
     let server = replicas.server(&[]);
     count_views(&server, 0..20);
     server.flush();
-    replicas.engines[1].kill();
-    std::fs::remove_dir_all(replicas.dir.path().join("two")).unwrap();
-    replicas.engines[1].restart();
+    replicas.lose_second();
     let two = &replicas.engines[1];
     two.sql_in("default", "CREATE DATABASE footfall");
     // Each partition that is copied takes three seconds.
@@ -254,9 +249,7 @@ fn a_foreign_database_at_a_replicas_address_does_not_end_a_collector_that_runs()
     let server = replicas.server(&[]);
     count_views(&server, 0..5);
     server.flush();
-    replicas.engines[1].kill();
-    std::fs::remove_dir_all(replicas.dir.path().join("two")).unwrap();
-    replicas.engines[1].restart();
+    replicas.lose_second();
     for statement in [
         "CREATE DATABASE footfall",
         "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
