@@ -242,7 +242,7 @@ where
     Ok(())
 }
 
-/// Serves these connections on this thread, and does not return.
+/// Serves these connections on this thread until they end.
 async fn serve_streams<F, S>(streams: Vec<std::net::TcpStream>, make_service: F)
 where
     F: Fn() -> S,
@@ -274,9 +274,6 @@ where
         }
     }
     while served.join_next().await.is_some() {}
-    // What their requests began runs on this thread, also for others: the store client's
-    // connections, which all threads use.
-    std::future::pending().await
 }
 
 fn copy_socket(stream: &TcpStream) -> std::io::Result<OwnedFd> {

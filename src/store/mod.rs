@@ -16,6 +16,7 @@ mod erasure;
 mod error;
 mod error_text;
 mod former_site_ids;
+mod http;
 mod mail;
 mod marker;
 pub mod native;
@@ -668,16 +669,13 @@ fn server_client(url: &str, options: &StoreOptions) -> Result<clickhouse::Client
         key: "ca_file",
         reason: "holds no certificates in PEM that can be read",
     };
-    let client = match options
-        .ca_file
-        .as_ref()
+    let file = options.ca_file.as_ref();
+    let roots = file
         .filter(|_| url.starts_with("https://"))
-    {
-        Some(file) => tls::client_with_roots(tls::read_root_certificates(file).map_err(unusable)?),
-        None => clickhouse::Client::default(),
-    };
+        .map(|file| tls::read_root_certificates(file).map_err(unusable))
+        .transpose()?;
 
-    let mut client = client.with_url(url);
+    let mut client = http::http_client(roots).with_url(url);
     if let Some(user) = &options.user {
         client = client.with_user(user);
     }

@@ -162,7 +162,7 @@ impl TransferEnd {
 
         let (client, engine) = match login {
             Some(login) => {
-                let client = clickhouse::Client::default()
+                let client = super::http::http_client(None)
                     .with_url(&login.url)
                     .with_user(&login.user)
                     .with_password(&login.password)

@@ -201,10 +201,10 @@ impl Engine {
     }
 
     /// A `clickhouse` client of this engine, without compression, because the bytes stay on this
-    /// machine.
+    /// machine. Must be called within a runtime, on which its connections run.
     pub fn create_client(&self) -> clickhouse::Client {
         let (user, password) = self.login_credentials();
-        clickhouse::Client::default()
+        crate::store::http::http_client(None)
             .with_url(format!("http://{}", self.0.address))
             .with_user(user)
             .with_password(password)
