@@ -26,8 +26,8 @@ use std::sync::Arc;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::drafts::{UnitKey, copy_drafts, unit_places};
-use super::units::LastUnit;
+use super::drafts::{UnitKey, copy_drafts};
+use super::units::{LastUnit, unit_places};
 use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, SiteSlice};
 use crate::publication::CoinKey;
 use crate::store::Store;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::units::{LastUnit, repeat_in_list};
-use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP, insert_once};
+use super::insert_once::UnitTable;
+use super::units::{LastUnit, PLACE_PARAMETERS, bind_places, repeat_in_list};
+use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP};
 use crate::calendar::Day;
 use crate::publication::ClosedPeriod;
 use crate::store::Store;
@@ -22,14 +23,6 @@ pub(super) type UnitKey = (String, u32, u64);
 
 /// For each unit the draft with the smallest number, and a hash of what it takes.
 pub(super) type Drafts = BTreeMap<UnitKey, u64>;
-
-/// The zones and ends of units.
-pub(super) fn unit_places(units: &[PublicationUnit]) -> Vec<(&str, u32)> {
-    let places = units.iter();
-    places
-        .map(|unit| (unit.zone.as_str(), unit.ended_at))
-        .collect()
-}
 
 /// Copies drafts of a replica to those that lack them.
 pub(super) async fn copy_drafts(
@@ -83,35 +76,18 @@ impl Store {
                    arrayMap(of -> (toDate(of.1), toUInt64(of.2)), \
                    arrayZip(CAST(?, 'Array(UInt16)'), CAST(?, 'Array(UInt64)'))), ? ORDER BY ALL";
         let (days, segments): (Vec<u16>, Vec<u64>) = taken.iter().copied().unzip();
-        for token in insert_once::insert_tokens(&format!("draft-{}", last.following(unit))) {
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
+        if self.has_unit_row(UnitTable::Drafts, unit).await? {
+            return Ok(());
+        }
+        let insert = || {
             let insert = self.client.query(sql).bind(&unit.zone).bind(unit.ended_at);
             let insert = insert.bind(unit.day.as_number());
             let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
             let insert = insert.bind(&days).bind(&segments).bind(slices);
-            let insert = insert.with_setting("max_query_size", MAX_SQL_BYTES);
-            self.insert_with_token(token, insert).await?;
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
-            self.wait_for_inserts("publication_drafts").await?;
-            if self.has_draft(unit).await? {
-                return Ok(());
-            }
-            if self.read_last_unit(&unit.zone).await? != *last {
-                return Err(StoreError::UnitInProgress);
-            }
-        }
-        Err(insert_once::ROW_MISSING)
-    }
-
-    async fn has_draft(&self, unit: &PublicationUnit) -> Result<bool, StoreError> {
-        let drafts = self
-            .read_drafts(&unit_places(std::slice::from_ref(unit)))
-            .await?;
-        Ok(!drafts.is_empty())
+            insert.with_setting("max_query_size", MAX_SQL_BYTES)
+        };
+        self.insert_unit_row(UnitTable::Drafts, unit, last, insert)
+            .await
     }
 
     /// Begins the units of drafts that were left when there were several replicas.
@@ -132,7 +108,7 @@ impl Store {
     pub(super) async fn read_drafts(&self, units: &[(&str, u32)]) -> Result<Drafts, StoreError> {
         let of_units = format!(
             "WHERE (drafts.zone, drafts.at) IN ({})",
-            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
+            repeat_in_list(PLACE_PARAMETERS, units.len())
         );
         self.read_drafts_where(&of_units, units).await
     }
@@ -148,19 +124,15 @@ impl Store {
     async fn read_drafts_where(
         &self,
         condition: &str,
-        parameters: &[(&str, u32)],
+        places: &[(&str, u32)],
     ) -> Result<Drafts, StoreError> {
         let sql = format!(
             "SELECT toString(drafts.zone), toUInt32(drafts.at), min(drafts.lot), \
              argMin(cityHash64(drafts.day, closes, segments, slices), drafts.lot) \
              FROM publication_drafts AS drafts {condition} GROUP BY drafts.zone, drafts.at"
         );
-        let query = parameters
-            .iter()
-            .fold(self.client.query(&sql), |query, (zone, ended_at)| {
-                query.bind(zone).bind(ended_at)
-            })
-            .with_setting("join_use_nulls", "0");
+        let query = bind_places(self.client.query(&sql), places);
+        let query = query.with_setting("join_use_nulls", "0");
         let rows: Vec<(String, u32, u64, u64)> =
             query.fetch_all().await.map_err(error_during(STEP))?;
         let drafts = rows.into_iter();

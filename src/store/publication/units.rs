@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::drafts::unit_places;
+use super::insert_once::{self, UnitTable};
 use super::slices::SiteSlice;
-use super::{PublicationUnit, STEP, insert_once};
+use super::{PublicationUnit, STEP};
 use crate::calendar::Day;
 use crate::publication::ClosedPeriod;
 use crate::store::Store;
@@ -41,7 +41,7 @@ impl BegunUnit<'_> {
 }
 
 #[derive(Row, Deserialize)]
-struct UnitRow {
+pub(super) struct UnitRow {
     zone: String,
     at: u32,
     lot: u64,
@@ -87,15 +87,10 @@ impl LastUnit {
             false => Ok(()),
         }
     }
-
-    /// What names the unit that follows this one: of the collectors that begin one, one succeeds.
-    pub(super) fn following(&self, unit: &PublicationUnit) -> String {
-        format!("{}-after-{}", unit.zone, self.ended_at)
-    }
 }
 
 /// Units by zone and end.
-type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
+pub(super) type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
 
 impl Store {
     /// Records which counts each unit takes, namely those of its zone up to its day that are stored
@@ -158,7 +153,10 @@ impl Store {
     }
 
     /// The rows of units in `publications`.
-    async fn read_begun_units(&self, units: &[PublicationUnit]) -> Result<UnitRowMap, StoreError> {
+    pub(super) async fn read_begun_units(
+        &self,
+        units: &[PublicationUnit],
+    ) -> Result<UnitRowMap, StoreError> {
         // If two collectors began a unit at once, both use the smaller number.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, \
@@ -167,12 +165,10 @@ impl Store {
              segments))) AS days FROM publications \
              WHERE (zone, at) IN ({}) GROUP BY zone, at, lot \
              ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
-            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
+            repeat_in_list(PLACE_PARAMETERS, units.len())
         );
 
-        let query = units.iter().fold(self.client.query(&sql), |query, unit| {
-            query.bind(&unit.zone).bind(unit.ended_at)
-        });
+        let query = bind_places(self.client.query(&sql), &unit_places(units));
         let rows: Vec<UnitRow> = query.fetch_all().await.map_err(error_during(STEP))?;
         Ok(rows
             .into_iter()
@@ -264,8 +260,7 @@ impl Store {
         if last.ended_at == unit.ended_at {
             return Ok(());
         }
-        let token = format!("publication-{}", last.following(unit));
-        for token in insert_once::insert_tokens(&token) {
+        let insert = || {
             let insert = self
                 .client
                 .query(&sql)
@@ -273,28 +268,13 @@ impl Store {
                 .bind(unit.ended_at)
                 .bind(day);
             let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
-            let insert = insert
+            insert
                 .bind(&unit.zone)
                 .bind(day)
-                .bind(SiteSlice::count_for_rows(rows));
-            self.insert_with_token(token, insert).await?;
-            if self.has_begun(unit).await? {
-                return Ok(());
-            }
-            self.wait_for_inserts("publications").await?;
-            if self.has_begun(unit).await? {
-                return Ok(());
-            }
-            if self.read_last_unit(&unit.zone).await? != last {
-                return Err(StoreError::UnitInProgress);
-            }
-        }
-        Err(insert_once::ROW_MISSING)
-    }
-
-    async fn has_begun(&self, unit: &PublicationUnit) -> Result<bool, StoreError> {
-        let begun = self.read_begun_units(std::slice::from_ref(unit)).await?;
-        Ok(!begun.is_empty())
+                .bind(SiteSlice::count_for_rows(rows))
+        };
+        self.insert_unit_row(UnitTable::Publications, unit, &last, insert)
+            .await
     }
 
     /// Records that units are finished.
@@ -324,6 +304,24 @@ impl Store {
             .await
             .map_err(error_during(STEP))
     }
+}
+
+/// The parameters of a unit's place in a statement: zone, at.
+pub(super) const PLACE_PARAMETERS: &str = "(?, toDateTime(?, 'UTC'))";
+
+/// The zones and ends of units.
+pub(super) fn unit_places(units: &[PublicationUnit]) -> Vec<(&str, u32)> {
+    let places = units.iter();
+    places
+        .map(|unit| (unit.zone.as_str(), unit.ended_at))
+        .collect()
+}
+
+/// Binds the parameters of [`PLACE_PARAMETERS`] for each place.
+pub(super) fn bind_places(query: StoreQuery, places: &[(&str, u32)]) -> StoreQuery {
+    places.iter().fold(query, |query, (zone, ended_at)| {
+        query.bind(zone).bind(ended_at)
+    })
 }
 
 /// The parameters of a unit in a statement: zone, at, lot.
