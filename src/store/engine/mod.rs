@@ -31,8 +31,8 @@ use launch::{ENGINE_USER, LaunchConfig, Login};
 use supervisor::EngineSupervisor;
 
 /// How long a directory may stay locked: an engine whose collector was killed takes a moment to
-/// end.
-const UNLOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// end, and seconds on a busy machine, because it has a low priority.
+const UNLOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The files that the engine needs, and its share of the machine.
 #[derive(Clone, Debug)]
