@@ -24,9 +24,13 @@ use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 /// Every file below a directory, with its contents.
 pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap().flatten() {
+    // The engine removes folders meanwhile.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
-        match entry.file_type().unwrap() {
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        match kind {
             kind if kind.is_dir() => found.extend(files(&path)),
             kind if kind.is_file() => {
                 found.push((path.clone(), fs::read(&path).unwrap_or_default()))

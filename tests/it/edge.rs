@@ -143,7 +143,7 @@ fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
 
 #[test]
 fn a_refused_hit_leaves_no_site_behind_and_the_stored_drops_name_only_hour_and_reason() {
-    let server = Server::start(SITES);
+    let server = Server::start_with(SITES, &["journal.segment_secs=3600"]);
     let mut client = server.client();
     (0..50).for_each(|_| drop(hit(&mut client, &view("/u/mia"), &[("DNT", "1")])));
     server.flush();

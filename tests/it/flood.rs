@@ -60,7 +60,7 @@ fn send_all(streams: &mut [TcpStream]) -> bool {
     streams
         .iter()
         .for_each(|stream| stream.set_nonblocking(true).unwrap());
-    let (deadline, mut moved) = (Instant::now() + Duration::from_secs(20), Instant::now());
+    let (deadline, mut moved) = (Instant::now() + Duration::from_secs(60), Instant::now());
     while moved.elapsed() < Duration::from_millis(500) {
         if Instant::now() > deadline {
             return false;
@@ -162,7 +162,7 @@ fn flood(crowd: &Crowd) {
     );
     // Without optimisation an answer costs some twenty times as much, and each flooding client of
     // the worker has one or two between two of this client's.
-    let slower = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
+    let slower = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 100 });
     assert!(
         flooded < quiet * 10 + slower,
         "{flooded:?} instead of {quiet:?}"
@@ -184,7 +184,7 @@ fn flood(crowd: &Crowd) {
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     println!("flood_stop_ms={}", stopped.elapsed().as_millis());
     assert!(
-        stopped.elapsed() < Duration::from_secs(10),
+        stopped.elapsed() < Duration::from_secs(25),
         "a stop took {:?}",
         stopped.elapsed()
     );
@@ -215,8 +215,13 @@ fn a_thousand_clients_that_never_read_and_ten_thousand_idle_ones_are_borne() {
 
 #[test]
 fn one_network_has_its_connections_and_leaves_those_of_others() {
-    let settings = ["proxy.trusted=[]", "server.connections_per_network=20"];
+    let settings = [
+        "proxy.trusted=[]",
+        "server.connections_per_network=20",
+        "limits.read_timeout_millis=9500",
+    ];
     let server = Server::start_with(SITES, &settings);
+    server.flush();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -236,7 +241,7 @@ fn one_network_has_its_connections_and_leaves_those_of_others() {
     let answers = |mut stream: TcpStream| {
         stream.set_nonblocking(false).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         let mut answer = [0; 12];
         let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");

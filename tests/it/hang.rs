@@ -19,7 +19,7 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
         &[
             &url,
             "registry.refresh_secs=1",
-            "limits.read_timeout_millis=1000",
+            "limits.response_timeout_millis=4500",
         ],
     );
     server.flush();
@@ -55,9 +55,9 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
         let threads: Vec<_> = asked
             .iter()
             .map(|(method, target, body)| {
-                let (mut client, host) = (server.client(), &host);
+                let (server, host) = (&server, &host);
                 scope.spawn(move || {
-                    let start = Instant::now();
+                    let (mut client, start) = (server.client(), Instant::now());
                     let answer = client
                         .ask(
                             method,
@@ -80,7 +80,7 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
             );
         }
         assert!(
-            start.elapsed() < Duration::from_secs(2),
+            start.elapsed() < Duration::from_secs(4),
             "hits waited {:?}",
             start.elapsed()
         );
@@ -107,15 +107,15 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     assert!(
         answers[..5]
             .iter()
-            .all(|(_, took, code)| code == "store_unavailable" && *took < Duration::from_secs(5)),
+            .all(|(_, took, code)| code == "store_unavailable" && *took < Duration::from_secs(15)),
         "{answers:?}"
     );
     assert!(
-        metrics.1 < Duration::from_secs(2) && health.1 < Duration::from_secs(1),
+        metrics.1 < Duration::from_secs(4) && health.1 < Duration::from_secs(4),
         "{answers:?}"
     );
     assert!(
-        change.2 == "change_unconfirmed" && change.1 < Duration::from_secs(7),
+        change.2 == "change_unconfirmed" && change.1 < Duration::from_secs(20),
         "{answers:?}"
     );
 

@@ -7,7 +7,8 @@ mod keys;
 mod messages;
 mod readers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use footfall::config::{Config, ConfigSources, Secret};
 use footfall::mail::{LinkSigner, MailKeys, MailLink, SignRequest, SignedMail};
@@ -24,11 +25,15 @@ const GMAIL: &str =
     "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
 const BATCH: jiff::civil::Date = jiff::civil::date(2026, 3, 10);
 
-fn key_file() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("mail-{}.keys", std::process::id()));
-    std::fs::write(&path, KEY).unwrap();
-    path
+/// Written once: a collector of another test may be reading it.
+fn key_file() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("mail-{}.keys", std::process::id()));
+        std::fs::write(&path, KEY).unwrap();
+        path
+    });
+    &FILE
 }
 
 /// The settings of a collector that counts the mails `welcome` and `billing_receipt`.

@@ -79,8 +79,8 @@ fn nothing_of_the_last_visitors_is_left_in_memory_once_their_connections_are_clo
     let server = Server::start_with(
         SITES,
         &[
-            "server.keep_alive_secs=1",
-            "limits.read_timeout_millis=1000",
+            "server.keep_alive_secs=3",
+            "limits.read_timeout_millis=3000",
         ],
     );
     server.flush();

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 
+use rustix::process::Signal;
+
 use crate::crash::{Fates, assert_counted_once, delays, send_until_gone};
 use crate::support::{Body, Engine, SITES, Server};
 
@@ -72,13 +74,15 @@ fn cut_the_power(rounds: usize, seed: u64) {
                     .map(|sender| sender.join().unwrap())
                     .collect();
                 server.flush();
-                disk.cut(|| server.kill());
+                disk.cut(|| server.signal(Signal::KILL));
+                server.kill();
                 return senders;
             }
             disk.cut(|| {
-                server.kill();
+                server.signal(Signal::KILL);
                 stop.store(true, Ordering::Relaxed);
             });
+            server.kill();
             senders
                 .into_iter()
                 .map(|sender| sender.join().unwrap())

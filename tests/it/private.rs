@@ -8,7 +8,10 @@ use crate::support::{ABSENT, NOON, SITES, Server, ask, hit, view};
 
 /// Every file and folder from here down to which other users have access.
 pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
-    let found = fs::symlink_metadata(path).unwrap();
+    // The engine and the journal rename and remove files meanwhile.
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Vec::new();
+    };
     let mode = found.permissions().mode() & 0o7777;
     // Symbolic links of the engine have no permissions of their own.
     let expected = if found.is_dir() { 0o700 } else { 0o600 };
@@ -17,8 +20,8 @@ pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
         all.push((path.to_owned(), format!("{mode:04o}")));
     }
     if found.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            all.extend(open_to_others(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            all.extend(open_to_others(&entry.path()));
         }
     }
     all

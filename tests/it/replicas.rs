@@ -242,7 +242,7 @@ fn a_report_is_read_from_the_sibling_within_a_second_and_never_from_a_replica_th
         assert_eq!(reported(&server), Ok(30));
         // 0.7 s on a quiet machine. A statement would wait 20 s for the one that hangs.
         assert!(
-            since.elapsed() < Duration::from_secs(6),
+            since.elapsed() < Duration::from_secs(12),
             "{:?}",
             since.elapsed()
         );

@@ -523,14 +523,14 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
             .all(|row| row["site"].is_string())
             .then_some(rows)
     };
-    let rows = (0..100)
+    let rows = (0..600)
         .find_map(|_| {
             named().or_else(|| {
                 std::thread::sleep(Duration::from_millis(100));
                 None
             })
         })
-        .expect("names within ten seconds");
+        .expect("names within a minute");
     let short = |rows: &Value| -> Vec<(String, u64)> {
         rows.as_array()
             .unwrap()

@@ -248,6 +248,10 @@ fn days_over_a_sites_limit_are_not_shown_at_once_and_deleted_from_every_table() 
     );
 
     // What would go is told before, by table and site, and then goes.
+    // Rows with the same key are merged now, not between two of the counts below.
+    for (table, _) in TABLES {
+        scene.engine.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
+    }
     let counted = [scene.old_rows("mia"), scene.old_rows("ally-mia")];
     let names = |rows: &[(&'static str, u64)]| rows.iter().map(|row| row.0).collect::<Vec<_>>();
     let all: Vec<&str> = TABLES.map(|table| table.0).to_vec();

@@ -25,7 +25,7 @@ fn view_at(client: &mut Client, path: &str, at: i64) {
 #[test]
 fn a_visit_goes_on_through_upgrades_over_one_connection_and_its_visitor_counts_once() {
     let mut server = Server::start(SITES);
-    let mut client = server.client();
+    let mut client = server.client().never_reconnecting();
     let with_id = r#"{"kind":"view","url":"https://pages.example/u/mia","id":"0123456789abcdef0123456789abcdef"}"#;
     let mut pids = vec![server.pid()];
     for round in 0..3 {

@@ -484,17 +484,19 @@ pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
 pub async fn a_slow_query_holds_up_no_other(store: &Tested) {
     let slow = store
         .raw_client()
-        .query("SELECT toUInt64(sleep(2))")
+        .query("SELECT toUInt64(sleep(3))")
         .fetch_one::<u64>();
+    let slow = async {
+        slow.await.unwrap();
+        Instant::now()
+    };
     let quick = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let start = Instant::now();
         assert_eq!(number(store, "SELECT toUInt64(1)").await, 1);
-        start.elapsed()
+        Instant::now()
     };
-    let (slow, waited) = tokio::join!(slow, quick);
-    slow.unwrap();
-    assert!(waited < Duration::from_millis(1500), "it waited {waited:?}");
+    let (slow_ended, quick_ended) = tokio::join!(slow, quick);
+    assert!(quick_ended < slow_ended, "the quick one waited");
 }
 
 pub async fn a_setting_of_one_query_is_gone_with_it(store: &Tested) {
@@ -890,7 +892,7 @@ pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: 
         );
     }
     let opened = "SELECT count() FROM messages WHERE opened != toDate(0)";
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(100);
     while number(store, opened).await > 0 {
         assert!(
             Instant::now() < until,
@@ -919,7 +921,7 @@ pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
         .apply_retention(day("2026-04-01"), &RetentionPolicy::uniform(400))
         .await
         .unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(100);
     while message(store, &short).await.is_some() {
         assert!(
             Instant::now() < until,

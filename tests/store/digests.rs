@@ -90,7 +90,7 @@ pub async fn withdrawals_and_sign_outs_are_kept_as_long_as_a_cookie_can_live(sto
 
 /// Rows are deleted in the background.
 async fn until_gone(store: &Tested, over: &str) {
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if number(store, over).await == 0 {
             return;
         }

@@ -187,7 +187,7 @@ fn a_handover_token_of_a_collector_that_hangs_is_used_after_a_second() {
 /// One that was away is told what was used meanwhile, so that it knows when it is alone.
 #[test]
 fn a_handover_token_is_used_once_also_after_both_collectors_were_away_in_turn() {
-    let mut cluster = start_with(&["cluster.dead_after_millis=2000"]);
+    let mut cluster = start_with(&["cluster.dead_after_millis=5000"]);
     let token = |number: usize| sign(&claims(&["mia"], &format!("turn-{number}")));
     let sign_in = |server: &Server, numbers: Range<usize>| {
         for number in numbers {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Cluster, advance, visit, wait_for_collectors, wait_for_visitors};
-use crate::support::{Client, DAY, NOON, Server, until};
+use crate::support::{Client, DAY, NOON, Server, until, wait_for_state};
 
 const PEOPLE: usize = 300;
 /// For a test that fails.
@@ -131,8 +131,8 @@ fn hits_of_a_killed_owner_count_once_and_its_networks_return_at_midnight() {
 }
 
 #[test]
-fn a_hanging_owner_is_replaced_after_a_second_and_owns_its_networks_when_it_wakes() {
-    let cluster = Cluster::start(2, "", &["cluster.dead_after_millis=1000"]);
+fn a_hanging_owner_is_replaced_in_time_and_owns_its_networks_when_it_wakes() {
+    let cluster = Cluster::start(2, "", &["cluster.dead_after_millis=5000"]);
     let (here, there) = (&cluster.servers[0], &cluster.servers[1]);
     visit_all(here, NOON);
     let moved = owned_by_second(&cluster);
@@ -146,17 +146,21 @@ fn a_hanging_owner_is_replaced_after_a_second_and_owns_its_networks_when_it_wake
     let owned = owned.expect("a network of the other collector");
 
     there.signal(Signal::STOP);
+    wait_for_state(there.pid(), "T");
     let began = Instant::now();
     assert_eq!(visit(&mut client, owned, NOON), 500, "it may be counted");
     let waited = began.elapsed();
     assert!(
-        waited > Duration::from_millis(500) && waited < Duration::from_secs(3),
+        waited > Duration::from_secs(2) && waited < Duration::from_secs(20),
         "{waited:?}"
     );
     wait_for_collectors(here, 1);
     let began = Instant::now();
     assert_eq!(visit(&mut client, owned, NOON), 202);
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "it waits for nobody"
+    );
 
     there.signal(Signal::CONT);
     wait_for_collectors(here, 2);
@@ -171,7 +175,7 @@ fn a_hanging_owner_is_replaced_after_a_second_and_owns_its_networks_when_it_wake
 
 #[test]
 fn a_collector_that_stops_hands_its_networks_over_before_its_port_closes() {
-    let mut cluster = Cluster::start(2, "", &["server.drain_secs=1"]);
+    let mut cluster = Cluster::start(2, "", &["server.drain_secs=5"]);
     visit_all(&cluster.servers[0], NOON);
     let moved = owned_by_second(&cluster);
     let (here, there) = cluster.servers.split_at_mut(1);

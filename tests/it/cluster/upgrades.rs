@@ -81,7 +81,7 @@ fn an_upgrade_that_fails_leaves_the_collector_in_the_cluster_as_it_was() {
 
 #[test]
 fn a_collector_that_hangs_does_not_hold_up_the_upgrade_of_another() {
-    let mut cluster = Cluster::start(2, "", &["cluster.dead_after_millis=1000"]);
+    let mut cluster = Cluster::start(2, "", &["cluster.dead_after_millis=5000"]);
     let pid = cluster.servers[1].pid();
     cluster.servers[1].signal(Signal::STOP);
     wait_for_state(pid, "T");
@@ -104,7 +104,7 @@ fn a_collector_that_hangs_does_not_hold_up_the_upgrade_of_another() {
 #[test]
 fn of_two_collectors_that_are_replaced_at_once_one_continues_as_it_was_and_no_request_fails() {
     let settings = [
-        "cluster.dead_after_millis=2000",
+        "cluster.dead_after_millis=5000",
         "limits.read_timeout_millis=9500",
     ];
     let mut cluster = Cluster::start(2, "", &settings);

@@ -343,7 +343,12 @@ fn more_answers_than_an_hour_takes_are_told_to_wait_and_a_way_out_is_always_open
 
 #[test]
 fn a_hung_or_failed_ledger_grants_nothing() {
-    let server = Server::start_on_small_disk(SITES, &["journal.max_bytes=1048576"], 32 << 20);
+    // Nothing else writes to the disk meanwhile: there is no store.
+    let settings = [
+        "journal.max_bytes=1048576",
+        "store.url=\"http://127.0.0.1:1\"",
+    ];
+    let server = Server::start_on_small_disk(SITES, &settings, 32 << 20);
     let filler = server.data().join("filler");
     let mut size = 0;
     // Fills the rest of the disk to the last page.

@@ -73,6 +73,8 @@ pub struct Client {
     door: Door,
     stream: BufReader<TcpStream>,
     last_used: Instant,
+    /// How long the connection may be idle.
+    fresh: Duration,
 }
 
 impl Client {
@@ -87,7 +89,16 @@ impl Client {
             door,
             stream,
             last_used: Instant::now(),
+            fresh: FRESH,
         })
+    }
+
+    /// The same connection is used however long it was idle.
+    pub fn never_reconnecting(self) -> Client {
+        Client {
+            fresh: Duration::MAX,
+            ..self
+        }
     }
 
     /// A new connection to wherever the server is now.
@@ -120,7 +131,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Body,
     ) -> io::Result<()> {
-        if self.last_used.elapsed() > FRESH {
+        if self.last_used.elapsed() > self.fresh {
             self.reconnect()?;
         }
         let bytes = request_bytes(method, target, headers, body);

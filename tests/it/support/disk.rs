@@ -82,8 +82,8 @@ impl Disk {
         root(&["chmod", "0777", text(&self.mounted_at)]);
     }
 
-    /// Cuts the power. `kill` ends the process that uses the disk, which is then as it was at the
-    /// moment of the cut.
+    /// Cuts the power. `kill` sends SIGKILL to the process that uses the disk, which is then as it was
+    /// at the moment of the cut.
     pub fn cut(&self, kill: impl FnOnce()) {
         let copy = self.dir.path().join("cut.img");
         root(&["fsfreeze", "--freeze", text(&self.outer())]);
@@ -91,17 +91,9 @@ impl Disk {
             .arg("--sparse=always")
             .args([&self.image(), &copy])
             .status();
-        // The process may wait in a write until the freeze is over. It is killed first, so that it
-        // does not continue from there.
-        let thaw = std::thread::spawn({
-            let outer = self.outer();
-            move || {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                root(&["fsfreeze", "--unfreeze", text(&outer)]);
-            }
-        });
+        // The process may wait in a write until the freeze is over, and must not continue from there.
         kill();
-        thaw.join().expect("the disk is thawed");
+        root(&["fsfreeze", "--unfreeze", text(&self.outer())]);
         assert!(copied.expect("cp").success(), "the image is copied");
 
         // The embedded engine's process ends a moment after the collector's.

@@ -97,6 +97,7 @@ version = {CONSENT_VERSION}
 key_file = "{dir}/consent.keys"
 
 [limits]
+response_timeout_millis = 15_000
 visitors_per_grant = 1_000_000
 network_hits_per_sec = 100_000_000
 network_burst = 100_000_000
@@ -186,13 +187,13 @@ impl Server {
     }
 
     /// Starts twice on a file system of its own. The first time it has `bytes`, and ends by itself
-    /// or after four seconds; the second time it has `then`.
+    /// or after twenty seconds; the second time it has `then`.
     pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
         let dir = folder(more);
         let (data, again) = (dir.path().join("data"), dir.path().join("again"));
         fs::create_dir(&data).expect("a place to mount");
         let script = format!(
-            "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 4 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
+            "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 20 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
             data.display(),
             again.display()
         );

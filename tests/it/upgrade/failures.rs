@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{totals, view_at};
-use crate::support::{NOON, SITES, Server, hit, program, view, wait_for_state};
+use crate::support::{NOON, SITES, Server, hit, program, until, view, wait_for_state};
 
 /// A hit that arrives while an upgrade is under way is answered: by whichever process goes on.
 fn view_meanwhile(server: &Server, meanwhile: impl FnOnce()) {
@@ -128,7 +128,8 @@ fn a_wrong_configuration_changes_nothing() {
 #[test]
 fn without_a_running_collector_there_is_nothing_to_take_over_whatever_a_dead_one_left() {
     let mut server = Server::start(SITES);
-    assert!(server.dir().join("data/journal/upgrade.sock").exists());
+    let socket = server.dir().join("data/journal/upgrade.sock");
+    until(|| socket.exists(), "it can be taken over from");
     server.kill();
     let error = program::fail(&server, &["upgrade"], 1);
     assert!(error.contains("no running collector"), "{error}");

@@ -63,7 +63,7 @@ fn a_stop_of_the_old_process_during_an_upgrade_stops_the_new_one_too() {
 
 #[test]
 fn a_collector_that_is_stopping_refuses_an_upgrade() {
-    let mut server = Server::start_with(SITES, &["server.drain_secs=3"]);
+    let mut server = Server::start_with(SITES, &["server.drain_secs=30"]);
     view_at(&mut server.client(), "/u/mia", NOON);
     server.signal(Signal::TERM);
     until(|| server.log().contains("stopping"), "it is told to stop");
@@ -74,6 +74,7 @@ fn a_collector_that_is_stopping_refuses_an_upgrade() {
         "{}",
         server.log()
     );
+    server.signal(Signal::TERM);
     assert_eq!(server.ended_within(PATIENCE), Some(Some(0)));
 }
 
@@ -125,10 +126,12 @@ fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
         "test.upgrade_stop=frozen",
     ];
     let mut server = Server::start_with(SITES, &settings);
-    let mut unused = server.client();
-    let mut kept = server.client();
+    let upgrade = server.begin_upgrade(&["test.upgrade_stop=offered"]);
+    upgrade.stops();
+    let mut unused = server.client().never_reconnecting();
+    let mut kept = server.client().never_reconnecting();
     view_at(&mut kept, "/u/mia", NOON);
-    let upgrade = server.begin_upgrade(&["test.upgrade_stop="]);
+    upgrade.signal(Signal::CONT);
     wait_for_state(server.pid(), "T");
 
     let body = view("/u/mia");
@@ -149,7 +152,7 @@ fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
 #[test]
 fn a_connection_waits_for_its_next_request_as_long_as_before_through_two_upgrades() {
     let mut server = Server::start_with(SITES, &["limits.read_timeout_millis=1000"]);
-    let mut kept = server.client();
+    let mut kept = server.client().never_reconnecting();
     view_at(&mut kept, "/u/mia", NOON);
     for page in 0..2 {
         server.upgrade();
