@@ -79,6 +79,38 @@ fn a_stop_with_the_store_away_does_not_wait_for_it_and_loses_nothing() {
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 20);
 }
 
+/// The threads that serve requests end before the last segments are sent.
+#[test]
+fn a_stop_while_reports_are_read_sends_every_segment_and_warns_of_nothing() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = Engine::start(dir.path());
+    let url = format!("store.url={}", engine.url());
+    let mut server = Server::start_with(SITES, &[&url, "registry.refresh_secs=1"]);
+    for round in 0..10 {
+        server.flush();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let mut client = server.client();
+                let report = format!("/api/v1/sites/mia/report?{DAY}");
+                scope.spawn(move || while client.get(&report).is_ok() {});
+            }
+            for page in 0..100 {
+                let view = view(&format!("/u/mia/{round}/{page}"));
+                assert_eq!(hit(&mut server.client(), &view, &[]).status, 202);
+            }
+            server.signal(Signal::TERM);
+        });
+        let ended = server.ended_within(Duration::from_secs(60));
+        assert_eq!(ended, Some(Some(0)), "{}", server.log());
+
+        let log = server.log();
+        assert!(!log.contains("WARN"), "round {round}: {log}");
+        server.restart();
+    }
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1000);
+}
+
 #[test]
 fn a_stop_while_the_store_is_being_opened_does_not_wait_for_it_and_loses_nothing() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
