@@ -4,6 +4,7 @@
 use super::permissions::Principal;
 use super::secret::random_id;
 use crate::calendar::Millis;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 string_enum! {
     /// An action that is recorded in the audit log.
@@ -53,5 +54,30 @@ impl AuditEntry {
             action: act,
             object: what.into(),
         }
+    }
+
+    /// Writes the entry for the process that takes over.
+    pub fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_text(&self.id);
+        out.put_i64(self.at);
+        out.put_text(&self.principal);
+        out.put_text(self.action.name());
+        out.put_text(&self.object);
+    }
+
+    /// Reads an entry of the process before.
+    ///
+    /// # Errors
+    ///
+    /// The state ends too early, or it is another build's.
+    pub fn read_state(input: &mut StateReader<'_>) -> Result<AuditEntry, StateError> {
+        Ok(AuditEntry {
+            id: input.read_text()?.into(),
+            at: input.read_i64()?,
+            principal: input.read_text()?.into(),
+            action: AuditAction::from_name(&input.read_text()?)
+                .ok_or(StateError::Invalid("it has an unknown action"))?,
+            object: input.read_text()?.into(),
+        })
     }
 }

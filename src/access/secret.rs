@@ -9,6 +9,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::hex;
 use crate::random::random_bytes;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 /// The bytes of a secret. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`; wiped
 /// on drop.
@@ -65,6 +66,20 @@ impl SecretDigest {
     /// The digest with this stored form; `None` if the text is not one.
     pub fn from_hex(text: &str) -> Option<SecretDigest> {
         hex::decode_lower(text.as_bytes()).map(SecretDigest)
+    }
+
+    /// Writes the digest for the process that takes over.
+    pub fn write_state(&self, out: &mut StateWriter<'_>) {
+        out.put_bytes(&self.0);
+    }
+
+    /// Reads a digest of the process before.
+    ///
+    /// # Errors
+    ///
+    /// The state ends too early.
+    pub fn read_state(input: &mut StateReader<'_>) -> Result<SecretDigest, StateError> {
+        input.read_array().map(SecretDigest)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::access::SecretDigest;
 use crate::calendar::Day;
+use crate::state_codec::{StateError, StateReader, StateWriter};
 
 const MAX_QUEUED_MESSAGES: usize = 100_000;
 const MAX_STORED_AT_ONCE: usize = 1000;
@@ -39,6 +40,32 @@ impl OpenedQueue {
     /// Removes the first `many` entries, which have been stored.
     pub fn remove_stored(&self, many: usize) {
         self.lock().drain(..many);
+    }
+
+    /// Writes what is queued for the process that takes over.
+    pub fn write_state(&self, out: &mut StateWriter<'_>) {
+        let waiting = self.lock();
+        out.put_count(waiting.len());
+        for (message, on) in waiting.iter() {
+            message.write_state(out);
+            out.put_u32(on.as_number().into());
+        }
+    }
+
+    /// Reads what [`OpenedQueue::write_state`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// The state ends too early, or it is another build's.
+    pub fn read_state(input: &mut StateReader<'_>) -> Result<OpenedQueue, StateError> {
+        let mut waiting = Vec::new();
+        for _ in 0..input.read_count(36)? {
+            let message = SecretDigest::read_state(input)?;
+            let day = u16::try_from(input.read_u32()?);
+            let day = day.map_err(|_| StateError::Invalid("a day is out of range"))?;
+            waiting.push((message, Day::from_number(day)));
+        }
+        Ok(OpenedQueue(Mutex::new(waiting)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(SecretDigest, Day)>> {

@@ -220,7 +220,7 @@ impl Registry {
         }
     }
 
-    fn lock_audit_queue(&self) -> std::sync::MutexGuard<'_, Vec<AuditEntry>> {
+    pub(super) fn lock_audit_queue(&self) -> std::sync::MutexGuard<'_, Vec<AuditEntry>> {
         self.audit_queue
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

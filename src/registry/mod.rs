@@ -13,6 +13,7 @@ mod changes;
 mod complete_read;
 mod digests;
 mod erasure;
+mod inherited;
 mod keys;
 mod messages;
 mod sign_outs;
@@ -41,6 +42,7 @@ use digests::DigestDays;
 use sign_outs::SignOuts;
 use snapshot::RegistryCopy;
 
+pub use inherited::InheritedQueues;
 pub use sign_outs::SignOutReach;
 
 /// Polling interval until the store is reached for the first time.
@@ -89,7 +91,7 @@ pub struct Registry {
 
 impl Registry {
     /// Starts with the copy on disk from the last run. `dir` is the journal's folder, `templates`
-    /// the counted mail templates.
+    /// the counted mail templates, `inherited` what the process before had not stored.
     pub fn open(
         directory: Arc<SiteDirectory>,
         shards: Arc<StoreShards>,
@@ -97,6 +99,7 @@ impl Registry {
         templates: Vec<String>,
         withdrawn: Arc<WithdrawnGrants>,
         cluster: Option<Arc<Cluster>>,
+        inherited: InheritedQueues,
     ) -> Registry {
         let has_names = (0..shards.shard_count())
             .map(|shard| AtomicBool::new(shard == 0))
@@ -114,8 +117,8 @@ impl Registry {
             copy,
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
-            audit_queue: std::sync::Mutex::default(),
-            opened_messages: Arc::default(),
+            audit_queue: std::sync::Mutex::new(inherited.audit_entries),
+            opened_messages: Arc::new(inherited.opened_messages),
             templates,
             write_lock: Mutex::default(),
             withdrawn,

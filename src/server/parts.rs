@@ -35,7 +35,7 @@ use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 use crate::publisher::LotPublisher;
 use crate::random::random_bytes;
-use crate::registry::Registry;
+use crate::registry::{InheritedQueues, Registry};
 use crate::sites::SiteDirectory;
 use crate::state_codec::StateReader;
 use crate::store::{ReplicaHandle, ReplicaProgress, Store, StoreOptions, StoreShards};
@@ -115,6 +115,7 @@ impl BaseParts {
         self.writer.clock = Clock::read_state(&mut input, config.test.clock)?;
         let used_tokens = UsedTokens::read_state(&mut input, MAX_USED_TOKENS)?;
         let withdrawn = WithdrawnGrants::read_state(&mut input)?;
+        let queues = InheritedQueues::read_state(&mut input)?;
         let cluster = ClusterIdentity::read_state(&mut input)?;
         let zones = self.directory.time_zones();
         let writer = WriterState::read(&mut input, config, &self.writer, &zones)?;
@@ -123,6 +124,7 @@ impl BaseParts {
             writer,
             used_tokens,
             withdrawn,
+            queues,
             cluster,
         });
         Ok(())
@@ -145,14 +147,21 @@ pub(super) fn build_parts(
     let refusals = Arc::clone(&writer_parts.drop_counters);
     let keys = Arc::clone(&writer_parts.day_keys);
     let rates = Arc::new(RateLimiters::new(config));
-    let (writer_state, used_tokens, inherited_withdrawals, identity) = match inherited {
-        None => (None, None, InheritedWithdrawals::default(), None),
+    let (writer_state, used_tokens, inherited_withdrawals, queues, identity) = match inherited {
+        None => (
+            None,
+            None,
+            InheritedWithdrawals::default(),
+            InheritedQueues::default(),
+            None,
+        ),
         Some(InheritedState {
             writer,
             used_tokens,
             withdrawn,
+            queues,
             cluster,
-        }) => (Some(writer), Some(used_tokens), withdrawn, cluster),
+        }) => (Some(writer), Some(used_tokens), withdrawn, queues, cluster),
     };
     let waits_for_store_until = used_tokens
         .is_some()
@@ -195,6 +204,7 @@ pub(super) fn build_parts(
         templates,
         Arc::clone(&withdrawn),
         others.clone(),
+        queues,
     ));
 
     let grant_keys = Arc::new(GrantKeyFile::from_config(config));

@@ -22,6 +22,7 @@ use crate::cluster::ClusterIdentity;
 use crate::config::{Config, UpgradeStep};
 use crate::consent::InheritedWithdrawals;
 use crate::journal::WriterState;
+use crate::registry::InheritedQueues;
 use crate::upgrade::{FixedSettings, ListenAddresses};
 
 /// Time for the other process to answer what needs no work.
@@ -41,6 +42,8 @@ pub(super) struct InheritedState {
     pub(super) used_tokens: UsedTokens,
     /// Grants that were withdrawn, also at other collectors.
     pub(super) withdrawn: InheritedWithdrawals,
+    /// Audit entries and opened messages that wait for the store.
+    pub(super) queues: InheritedQueues,
     pub(super) cluster: Option<ClusterIdentity>,
 }
 

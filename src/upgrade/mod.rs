@@ -33,6 +33,6 @@ pub use packet_socket::{ControlListener, MAX_DESCRIPTORS, Packet, PacketSocket};
 pub use state_file::{SealedState, StateFile, StateFileKey};
 
 /// The version of the state's format. A process that knows another one refuses to take over.
-pub const STATE_FORMAT: u32 = 3;
+pub const STATE_FORMAT: u32 = 4;
 
 crate::unprintable!(StateFileKey, StateFile);

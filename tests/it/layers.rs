@@ -72,6 +72,7 @@ const MAY_USE: [(&str, &[&str]); 44] = [
             "key_file",
             "pseudonym",
             "random",
+            "state_codec",
         ],
     ),
     (
@@ -179,8 +180,18 @@ const MAY_USE: [(&str, &[&str]); 44] = [
     (
         "registry",
         &[
-            "access", "calendar", "cluster", "config", "consent", "disk", "event", "mail",
-            "outage", "sites", "store",
+            "access",
+            "calendar",
+            "cluster",
+            "config",
+            "consent",
+            "disk",
+            "event",
+            "mail",
+            "outage",
+            "sites",
+            "state_codec",
+            "store",
         ],
     ),
     // Passes statements of BI tools on to the engine; reads nothing itself.

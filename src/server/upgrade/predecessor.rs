@@ -289,6 +289,7 @@ impl PredecessorParts {
         self.site.clock.write_state(&mut out);
         self.site.auth.write_used_tokens(&mut out);
         self.withdrawn.write_state(&mut out);
+        self.site.registry.write_state(&mut out);
         let cluster = self.site.cluster.as_ref();
         ClusterIdentity::write_state(cluster.map(|cluster| cluster.identity()), &mut out);
         out.finish()?;

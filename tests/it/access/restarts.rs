@@ -377,3 +377,31 @@ fn a_creator_of_more_sites_than_a_cookie_holds_is_told() {
     assert!(more.text().contains("bytes longer"), "{}", more.text());
     assert_eq!(operator().ask(&server, "GET", REPORT, "").status, 200);
 }
+
+/// They wait for the store at the process before, which ends.
+#[test]
+fn sign_ins_during_an_outage_of_the_store_are_in_the_audit_log_once_also_after_an_upgrade() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(dir.path());
+    let mut server = collector(&engine, &dir.path().join("shared.keys"));
+    let sign_ins = |server: &Server| {
+        let log = operator().json(server, "GET", "/api/v1/audit", "");
+        let rows = log["rows"].as_array().unwrap().iter();
+        rows.filter(|row| row["action"] == "sign_in").count()
+    };
+    let before = sign_ins(&server);
+
+    let sign_in = |server: &Server, number: usize| {
+        let token = sign(&claims(&["mia"], &format!("outage-{number}")));
+        assert_eq!(hand_over(server, &token).status, 303);
+    };
+
+    engine.kill();
+    (0..3).for_each(|number| sign_in(&server, number));
+    server.upgrade();
+    (3..5).for_each(|number| sign_in(&server, number));
+    server.upgrade();
+    engine.restart();
+    server.flush();
+    assert_eq!(sign_ins(&server), before + 5, "{}", server.log());
+}

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{GMAIL, PERSON, load, nothing_counted, start};
-use crate::support::{Body, Server, until};
+use crate::support::{Body, Engine, Server, until};
 
 fn ask(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
     let host = server.address().to_string();
@@ -290,4 +290,23 @@ fn without_the_switch_there_are_no_messages() {
             "{body}"
         );
     }
+}
+
+/// It waits for the store at the process before, which ends.
+#[test]
+fn a_message_that_is_opened_during_an_outage_of_the_store_is_opened_also_after_an_upgrade() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(dir.path());
+    let mut server = follow_messages(&[&format!("store.url={}", engine.url())]);
+    let [read, unread] = [(); 2].map(|()| make(&server));
+
+    engine.kill();
+    let mut client = server.client();
+    load(&mut client, &pixel(&read), ("198.51.100.9", PERSON), 0, &[]);
+    server.upgrade();
+    engine.restart();
+    server.flush();
+    until(|| opened(&server, &read) != Value::Null, "it is stored");
+    assert_eq!(opened(&server, &read), "2026-03-10");
+    assert_eq!(opened(&server, &unread), Value::Null);
 }
