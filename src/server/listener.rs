@@ -242,7 +242,7 @@ where
     Ok(())
 }
 
-/// Serves these connections on this thread until they end.
+/// Serves these connections on this thread, and does not return.
 async fn serve_streams<F, S>(streams: Vec<std::net::TcpStream>, make_service: F)
 where
     F: Fn() -> S,
@@ -274,6 +274,8 @@ where
         }
     }
     while served.join_next().await.is_some() {}
+    // Requests whose client left run to their end on this thread.
+    std::future::pending().await
 }
 
 fn copy_socket(stream: &TcpStream) -> std::io::Result<OwnedFd> {

@@ -9,10 +9,13 @@ use std::time::Duration;
 use clickhouse::Client;
 use hyper::Uri;
 use hyper::rt::Executor;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
+use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 /// How long an idle connection is kept, as in the `clickhouse` crate: the server closes it after
@@ -68,33 +71,32 @@ where
     }
 }
 
-/// Opens connections on one runtime, whose driver then waits for their sockets.
+/// Opens connections on one runtime, whose driver then waits for their sockets. A connection that
+/// nobody waits for any more is given up.
 #[derive(Clone)]
-struct ConnectOn<C> {
+struct ConnectOn {
     runtime: Handle,
-    connector: C,
+    connector: HttpsConnector<HttpConnector>,
 }
 
-impl<C> Service<Uri> for ConnectOn<C>
-where
-    C: Service<Uri, Error: Into<BoxError> + Send> + 'static,
-    C::Response: Send + 'static,
-    C::Future: Send + 'static,
-{
-    type Response = C::Response;
+impl Service<Uri> for ConnectOn {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.connector.poll_ready(context).map_err(Into::into)
+        self.connector.poll_ready(context)
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let connecting = self.runtime.spawn(self.connector.call(server));
-        Box::pin(async {
-            match connecting.await {
-                Ok(connected) => connected.map_err(Into::into),
-                Err(error) => Err(io::Error::from(error).into()),
+        // Dropped with the future, a set ends its tasks.
+        let mut connecting = JoinSet::new();
+        connecting.spawn_on(self.connector.call(server), &self.runtime);
+        Box::pin(async move {
+            match connecting.join_next().await {
+                Some(Ok(connected)) => connected,
+                Some(Err(error)) => Err(io::Error::from(error).into()),
+                None => unreachable!("a set of one task has an end of it"),
             }
         })
     }
@@ -106,8 +108,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -122,28 +123,51 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_connection_outlives_the_thread_whose_query_opened_it() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", server.local_addr().unwrap());
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&accepted);
+        let client = http_client(None).with_url(format!("http://{}", server.local_addr().unwrap()));
+        let (ends, ended) = mpsc::channel();
         std::thread::spawn(move || {
-            for stream in server.incoming() {
-                counted.fetch_add(1, Ordering::Relaxed);
-                std::thread::spawn(|| answer_requests(stream.unwrap()));
-            }
+            answer_requests(server.accept().unwrap().0);
+            ends.send(()).unwrap();
         });
-        let client = http_client(None).with_url(url);
 
-        let asked = client.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            let query = asked.query("SELECT 1");
+            let query = client.query("SELECT 1");
             runtime.unwrap().block_on(query.execute()).unwrap();
+            client
         });
-        thread.join().unwrap();
-        client.query("SELECT 2").execute().await.unwrap();
+        let client = thread.join().unwrap();
 
-        assert_eq!(accepted.load(Ordering::Relaxed), 1);
+        // It is kept for two seconds.
+        assert!(ended.recv_timeout(Duration::from_millis(500)).is_err());
+        drop(client);
+    }
+
+    /// A deadline is kept by dropping the query.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_query_that_is_dropped_leaves_no_connection_behind_that_is_being_opened() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client =
+            http_client(None).with_url(format!("https://{}", server.local_addr().unwrap()));
+        let query = client.query("SELECT 1");
+        let asked = tokio::spawn(async move { query.execute().await });
+
+        // It answers no handshake.
+        let (mut stream, _) = tokio::task::spawn_blocking(move || server.accept().unwrap())
+            .await
+            .unwrap();
+        let mut hello = [0; 4096];
+        assert!(stream.read(&mut hello).unwrap() > 0);
+        asked.abort();
+
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        assert!(
+            stream.read(&mut hello).is_ok_and(|bytes| bytes == 0),
+            "it is closed"
+        );
     }
 }
