@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::insert_once::UnitTable;
+use super::unit_rows::UnitTable;
 use super::units::{LastUnit, PLACE_PARAMETERS, bind_places, repeat_in_list};
 use super::{PUBLICATION_RETENTION_DAYS, PublicationUnit, STEP};
 use crate::calendar::Day;

@@ -1,5 +1,5 @@
-//! Rows that exactly one of several collectors writes: the row that begins a publication, and the
-//! coin key.
+//! Rows that exactly one of several collectors writes: the row that begins a publication or its
+//! draft, and the coin key.
 //!
 //! Only the presence of the row decides. ClickHouse's memory of insert tokens serves as a lock
 //! between collectors that write at the same moment: of the inserts with one token, one takes
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use crate::store::client::StoreQuery;
 
-use super::units::{LastUnit, unit_places};
-use super::{PublicationUnit, STEP};
+use super::STEP;
 use crate::store::Store;
 use crate::store::error::{StoreError, error_during};
 
@@ -42,79 +41,7 @@ pub(super) const ROW_MISSING: StoreError = StoreError::UnexpectedResponse {
     kind: "a row that was inserted is not there",
 };
 
-/// A table with a row for each unit.
-#[derive(Clone, Copy)]
-pub(super) enum UnitTable {
-    Publications,
-    Drafts,
-}
-
-impl UnitTable {
-    fn name(self) -> &'static str {
-        match self {
-            UnitTable::Publications => "publications",
-            UnitTable::Drafts => "publication_drafts",
-        }
-    }
-
-    fn token_prefix(self) -> &'static str {
-        match self {
-            UnitTable::Publications => "publication",
-            UnitTable::Drafts => "draft",
-        }
-    }
-}
-
 impl Store {
-    /// Inserts the row of a unit, made by `insert`, unless another collector does. It follows `last`
-    /// in its zone.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector
-    /// inserted the row of another unit.
-    pub(super) async fn insert_unit_row(
-        &self,
-        table: UnitTable,
-        unit: &PublicationUnit,
-        last: &LastUnit,
-        insert: impl Fn() -> StoreQuery,
-    ) -> Result<(), StoreError> {
-        // Names the unit that follows the last one: of the collectors that begin one, one succeeds.
-        let token = format!(
-            "{}-{}-after-{}",
-            table.token_prefix(),
-            unit.zone,
-            last.ended_at
-        );
-        for token in insert_tokens(&token) {
-            self.insert_with_token(token, insert()).await?;
-            if self.has_unit_row(table, unit).await? {
-                return Ok(());
-            }
-            self.wait_for_inserts(table.name()).await?;
-            if self.has_unit_row(table, unit).await? {
-                return Ok(());
-            }
-            if self.read_last_unit(&unit.zone).await? != *last {
-                return Err(StoreError::UnitInProgress);
-            }
-        }
-        Err(ROW_MISSING)
-    }
-
-    pub(super) async fn has_unit_row(
-        &self,
-        table: UnitTable,
-        unit: &PublicationUnit,
-    ) -> Result<bool, StoreError> {
-        let units = std::slice::from_ref(unit);
-        Ok(match table {
-            UnitTable::Publications => !self.read_begun_units(units).await?.is_empty(),
-            UnitTable::Drafts => !self.read_drafts(&unit_places(units)).await?.is_empty(),
-        })
-    }
-
     /// Runs the insert; it has no effect if one with this token was made before. The SELECT must end
     /// with `ORDER BY ALL`: ClickHouse 26.1 and 26.2 ignore the token of any other
     /// (<https://github.com/ClickHouse/ClickHouse/pull/99206>).

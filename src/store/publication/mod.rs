@@ -27,6 +27,7 @@ mod drafts;
 mod insert_once;
 mod rows;
 mod slices;
+mod unit_rows;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::insert_once::{self, UnitTable};
 use super::slices::SiteSlice;
-use super::{PublicationUnit, STEP};
+use super::unit_rows::UnitTable;
+use super::{PublicationUnit, STEP, insert_once};
 use crate::calendar::Day;
 use crate::publication::ClosedPeriod;
 use crate::store::Store;
@@ -41,7 +41,7 @@ impl BegunUnit<'_> {
 }
 
 #[derive(Row, Deserialize)]
-pub(super) struct UnitRow {
+struct UnitRow {
     zone: String,
     at: u32,
     lot: u64,
@@ -90,7 +90,7 @@ impl LastUnit {
 }
 
 /// Units by zone and end.
-pub(super) type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
+type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
 
 impl Store {
     /// Records which counts each unit takes, namely those of its zone up to its day that are stored
@@ -153,10 +153,7 @@ impl Store {
     }
 
     /// The rows of units in `publications`.
-    pub(super) async fn read_begun_units(
-        &self,
-        units: &[PublicationUnit],
-    ) -> Result<UnitRowMap, StoreError> {
+    async fn read_begun_units(&self, units: &[PublicationUnit]) -> Result<UnitRowMap, StoreError> {
         // If two collectors began a unit at once, both use the smaller number.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, \
