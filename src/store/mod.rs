@@ -659,6 +659,7 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
         library: options.library.clone(),
         data_dir: options.data_dir.clone(),
         backup_dir: options.backup_dir.clone(),
+        unlock_timeout: engine::UNLOCK_TIMEOUT,
         limits: options.limits.clone(),
     }
 }

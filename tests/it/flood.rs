@@ -115,7 +115,7 @@ fn flood(crowd: &Crowd) {
     let idle: Vec<TcpStream> = (0..crowd.idle).map(|_| connect(&server)).collect();
     let mut slow: Vec<TcpStream> = (0..crowd.read_slowly).map(|_| connect(&server)).collect();
     let mut deaf: Vec<TcpStream> = (0..crowd.never_read).map(|_| connect(&server)).collect();
-    let over = AtomicBool::new(false);
+    let (over, began) = (AtomicBool::new(false), Instant::now());
     let (flooded, most) = std::thread::scope(|scope| {
         let (server, over) = (&server, &over);
         let hits = scope.spawn(move || others(server, over));
@@ -145,6 +145,7 @@ fn flood(crowd: &Crowd) {
         over.store(true, Ordering::Relaxed);
         (p99(hits.join().unwrap()), resident.join().unwrap())
     });
+    let lasted = began.elapsed();
     let connections = (crowd.idle + crowd.read_slowly + crowd.never_read) as u64;
     println!(
         "flood_connections={connections} flood_resident_mib={} flood_resident_before_mib={} flood_p99_us={} quiet_p99_us={}",
@@ -162,10 +163,11 @@ fn flood(crowd: &Crowd) {
     );
     // Without optimisation an answer costs some twenty times as much, and each flooding client of
     // the worker has one or two between two of this client's.
-    let slower = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 100 });
+    let slower = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
+    // On a busy machine the flood itself takes longer, too.
     assert!(
-        flooded < quiet * 10 + slower,
-        "{flooded:?} instead of {quiet:?}"
+        flooded < (quiet * 10 + slower).max(lasted / 3),
+        "{flooded:?} instead of {quiet:?}, of {lasted:?}"
     );
 
     // Clients that do not read are disconnected, and do not delay a shutdown.

@@ -548,14 +548,22 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
             .filter(|message| message.lines().any(|told| told == line))
             .count()
     };
-    while count(&messages, "WATCHDOG=1") < 10 {
+    let mut times = Vec::new();
+    while times.len() < 10 {
         messages.push(supervisor.next());
+        if count(&messages[messages.len() - 1..], "WATCHDOG=1") > 0 {
+            times.push(start.elapsed());
+        }
     }
-    let took = start.elapsed();
+    let intervals = times.windows(2).map(|two| two[1] - two[0]);
+    let (took, shortest) = (times[9], intervals.min().unwrap());
     println!("ten_watchdogs_ms={}", took.as_millis());
     assert_eq!(count(&messages, "READY=1"), 1, "{messages:?}");
-    let bounds = Duration::from_millis(300)..Duration::from_secs(30);
-    assert!(bounds.contains(&took), "every 100 ms: {took:?}");
+    // A busy machine makes some of them late.
+    assert!(
+        took > Duration::from_millis(300) && shortest < Duration::from_millis(150),
+        "every 100 ms: {times:?}"
+    );
     assert_eq!(count(&messages, "STOPPING=1"), 0, "{messages:?}");
 
     // A supervisor that does not read holds up nothing.

@@ -264,7 +264,7 @@ fn the_list_of_sites_comes_in_pages_and_hits_do_not_wait_for_it() {
     assert_eq!(row["alias_count"], 20_000);
     assert_eq!(row["aliases"].as_array().unwrap().len(), 1000);
 
-    // While others ask for the list again and again, no hit waits for it.
+    // While others ask for the list again and again, hits do not wait for it.
     let stop = AtomicBool::new(false);
     let times = thread::scope(|scope| {
         for _ in 0..4 {

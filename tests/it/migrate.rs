@@ -290,15 +290,9 @@ fn torment(kills: u64, back_every: u64) {
 
         // The same command to its end, with the collector stopped: it may be one that has no store.
         server.kill();
-        // On a busy machine the killed collector's engine takes longer to end than it is waited for.
-        let is_locked = || {
-            let output = run(&server, &to);
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            let is_locked = error.contains("another collector uses this directory");
-            assert!(is_locked || output.status.success(), "{error}");
-            is_locked
-        };
-        until(|| !is_locked(), "the killed collector's engine ends");
+        let output = run(&server, &to);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
         moves += 1;
         on_server = !on_server;
         server.set(&[if on_server { &setting } else { "store.url=" }]);

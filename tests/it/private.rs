@@ -1,6 +1,7 @@
 //! Files and folders of the collector are accessible to its own user only.
 
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,11 @@ use crate::support::{ABSENT, NOON, SITES, Server, ask, hit, view};
 
 /// Every file and folder from here down to which other users have access.
 pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
-    // The engine and the journal rename and remove files meanwhile.
-    let Ok(found) = fs::symlink_metadata(path) else {
-        return Vec::new();
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        // The engine and the journal rename and remove files meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => panic!("{}: {error}", path.display()),
     };
     let mode = found.permissions().mode() & 0o7777;
     // Symbolic links of the engine have no permissions of their own.
@@ -20,8 +23,12 @@ pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
         all.push((path.to_owned(), format!("{mode:04o}")));
     }
     if found.is_dir() {
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            all.extend(open_to_others(&entry.path()));
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return all,
+            entries => entries.unwrap(),
+        };
+        for entry in entries {
+            all.extend(open_to_others(&entry.unwrap().path()));
         }
     }
     all

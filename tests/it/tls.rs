@@ -132,7 +132,7 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
         let (entered, refused) = door.counts();
         assert!(entered > before);
         assert_eq!(refused, refused_before);
-        // A handshake that it breaks off counts as refused.
+        // A handshake that the stop breaks off counts as refused.
         assert_eq!(server.stop(), Some(0));
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use footfall::aggregate::{
     AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
@@ -14,7 +15,7 @@ use footfall::event::{
     CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
     Subject, WebVital,
 };
-use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
+use footfall::store::engine::{Engine, EngineLimits, EngineOptions, UNLOCK_TIMEOUT};
 use footfall::store::{Store, StoreError, StoreOptions};
 
 use crate::open_server;
@@ -66,6 +67,7 @@ pub fn engine_options(dir: &Path) -> EngineOptions {
         program: program(),
         library: library(),
         data_dir: dir.to_owned(),
+        unlock_timeout: UNLOCK_TIMEOUT,
         limits: EngineLimits::default(),
     }
 }
@@ -190,6 +192,7 @@ impl Drop for Process {
 pub async fn failing_start(dir: &Path, library: &Path) -> String {
     let options = EngineOptions {
         library: library.to_owned(),
+        unlock_timeout: Duration::from_secs(1),
         ..engine_options(dir)
     };
     Engine::open(&options)

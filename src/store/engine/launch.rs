@@ -177,6 +177,7 @@ mod tests {
             library: "/l".into(),
             data_dir: "/d".into(),
             backup_dir: Some("/b & <c>".into()),
+            unlock_timeout: crate::store::engine::UNLOCK_TIMEOUT,
             limits: EngineLimits::default(),
         };
         let login = Login {

@@ -30,9 +30,8 @@ pub use bi_users::{BI_USER_PREFIX, BI_VIEWS_OWNER, BiUsers};
 use launch::{ENGINE_USER, LaunchConfig, Login};
 use supervisor::EngineSupervisor;
 
-/// How long a directory may stay locked: an engine whose collector was killed takes a moment to
-/// end, and seconds on a busy machine, because it has a low priority.
-const UNLOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// The usual [`EngineOptions::unlock_timeout`].
+pub const UNLOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The files that the engine needs, and its share of the machine.
 #[derive(Clone, Debug)]
@@ -45,6 +44,9 @@ pub struct EngineOptions {
     pub data_dir: PathBuf,
     /// The folder that BACKUP and RESTORE may use; `None` for none.
     pub backup_dir: Option<PathBuf>,
+    /// How long the folder may stay locked: an engine whose collector was killed takes a moment to
+    /// end, and seconds on a busy machine, because it has a low priority.
+    pub unlock_timeout: Duration,
     /// Its share of the machine.
     pub limits: EngineLimits,
 }
@@ -187,7 +189,7 @@ impl Engine {
             return Ok(engine.clone());
         }
 
-        let deadline = Instant::now() + UNLOCK_TIMEOUT;
+        let deadline = Instant::now() + options.unlock_timeout;
         let engine = loop {
             match start_engine(dir.clone(), options).await {
                 // An engine of a collector that ended while it was starting has yet to see that, and
@@ -267,8 +269,8 @@ impl RunningEngine {
 }
 
 async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEngine, EngineError> {
-    let unlocked = dir.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare_directory(&unlocked)).await;
+    let (unlocked, timeout) = (dir.clone(), options.unlock_timeout);
+    let prepared = tokio::task::spawn_blocking(move || prepare_directory(&unlocked, timeout)).await;
     prepared.expect("looking at a directory does not panic and is not cancelled")?;
 
     let http = reserve_port().map_err(EngineError::StartProcess)?;
@@ -325,17 +327,22 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
     }
 }
 
-fn prepare_directory(dir: &Path) -> Result<(), EngineError> {
+fn prepare_directory(dir: &Path, unlock_timeout: Duration) -> Result<(), EngineError> {
     let unusable = |reason| EngineError::Directory {
         path: dir.to_owned(),
         reason,
     };
     std::fs::create_dir_all(dir).map_err(unusable)?;
 
-    let deadline = Instant::now() + UNLOCK_TIMEOUT;
+    let deadline = Instant::now() + unlock_timeout;
+    let mut is_told = false;
     while is_directory_locked(dir) {
         if Instant::now() > deadline {
             return Err(EngineError::InUse(dir.to_owned()));
+        }
+        if !is_told {
+            tracing::info!("waiting for the former engine to end");
+            is_told = true;
         }
         std::thread::sleep(Duration::from_millis(20));
     }

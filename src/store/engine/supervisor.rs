@@ -35,7 +35,7 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(300);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time from closing its input to a kill.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 const MIN_RESTART_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause after a crash, and after a start that failed with a reason.

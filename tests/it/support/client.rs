@@ -73,8 +73,8 @@ pub struct Client {
     door: Door,
     stream: BufReader<TcpStream>,
     last_used: Instant,
-    /// How long the connection may be idle.
-    fresh: Duration,
+    /// How long the connection may be idle before a new one is opened.
+    max_idle: Duration,
 }
 
 impl Client {
@@ -89,14 +89,14 @@ impl Client {
             door,
             stream,
             last_used: Instant::now(),
-            fresh: FRESH,
+            max_idle: FRESH,
         })
     }
 
     /// The same connection is used however long it was idle.
     pub fn never_reconnecting(self) -> Client {
         Client {
-            fresh: Duration::MAX,
+            max_idle: Duration::MAX,
             ..self
         }
     }
@@ -131,7 +131,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Body,
     ) -> io::Result<()> {
-        if self.last_used.elapsed() > self.fresh {
+        if self.last_used.elapsed() > self.max_idle {
             self.reconnect()?;
         }
         let bytes = request_bytes(method, target, headers, body);

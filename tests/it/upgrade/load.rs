@@ -95,8 +95,8 @@ fn no_request_fails_through_fifty_upgrades() {
     assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
 }
 
-/// Connections that were handed over are served by threads of their own. What those began, others
-/// use after them: the store client's connections.
+/// Connections that were handed over are served by threads of their own. The store client's
+/// connections must not end with those, which all threads use.
 #[test]
 fn reports_are_answered_when_the_last_connection_that_was_handed_over_ends() {
     let mut server = Server::start(SITES);
