@@ -71,8 +71,8 @@ where
     }
 }
 
-/// Opens connections on one runtime, whose driver then waits for their sockets. A connection that
-/// nobody waits for any more is given up.
+/// Opens connections on one runtime, whose driver then waits for their sockets. Dropping the future
+/// of a connection ends the attempt.
 #[derive(Clone)]
 struct ConnectOn {
     runtime: Handle,
