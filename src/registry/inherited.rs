@@ -25,12 +25,8 @@ impl InheritedQueues {
     ///
     /// The state ends too early, or it is another build's.
     pub fn read_state(input: &mut StateReader<'_>) -> Result<InheritedQueues, StateError> {
-        let mut audit_entries = Vec::new();
-        for _ in 0..input.read_count(MIN_ENTRY_BYTES)? {
-            audit_entries.push(AuditEntry::read_state(input)?);
-        }
         Ok(InheritedQueues {
-            audit_entries,
+            audit_entries: read_entries(input)?,
             opened_messages: OpenedQueue::read_state(input)?,
         })
     }
@@ -39,10 +35,17 @@ impl InheritedQueues {
 impl Registry {
     /// Writes what waits to be stored for the process that takes over.
     pub fn write_state(&self, out: &mut StateWriter<'_>) {
-        let entries = self.lock_audit_queue();
-        out.put_count(entries.len());
-        entries.iter().for_each(|entry| entry.write_state(out));
-        drop(entries);
+        write_entries(&self.lock_audit_queue(), out);
         self.opened_messages.write_state(out);
     }
+}
+
+pub(super) fn write_entries(entries: &[AuditEntry], out: &mut StateWriter<'_>) {
+    out.put_count(entries.len());
+    entries.iter().for_each(|entry| entry.write_state(out));
+}
+
+pub(super) fn read_entries(input: &mut StateReader<'_>) -> Result<Vec<AuditEntry>, StateError> {
+    let count = input.read_count(MIN_ENTRY_BYTES)?;
+    (0..count).map(|_| AuditEntry::read_state(input)).collect()
 }

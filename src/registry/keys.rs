@@ -197,6 +197,23 @@ impl Registry {
         }
     }
 
+    /// Keeps the audit entries that are not in the store for the next start, when the collector stops.
+    pub fn keep_audit_queue(&self) {
+        let waiting = self.lock_audit_queue();
+        match self.audit_file.replace_entries(&waiting) {
+            Ok(()) if waiting.is_empty() => {}
+            Ok(()) => tracing::info!(
+                sign_ins = waiting.len(),
+                "the last sign-ins are added to the audit log at the next start"
+            ),
+            Err(error) => tracing::warn!(
+                sign_ins = waiting.len(),
+                %error,
+                "the last sign-ins could not be kept for the audit log"
+            ),
+        }
+    }
+
     pub(super) async fn write_audit_queue(&self, store: &Store) {
         let _alone = self.write_lock.lock().await;
         loop {
@@ -207,6 +224,9 @@ impl Registry {
                 .cloned()
                 .collect();
             if entries.is_empty() {
+                if let Err(error) = self.audit_file.remove() {
+                    tracing::warn!(%error, "the file of sign-ins that are stored cannot be removed");
+                }
                 return;
             }
             // Removed only once they are written, so that a cancelled call does not lose them.

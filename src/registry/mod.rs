@@ -9,6 +9,7 @@
 //! A change costs the same among a million sites as among a hundred: it is one row in the store,
 //! one line in the copy, and a few nodes of the maps in memory.
 
+mod audit_file;
 mod changes;
 mod complete_read;
 mod digests;
@@ -37,6 +38,7 @@ use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::sites::SiteDirectory;
 use crate::store::{ShardPlace, Store, StoreError, StoreShards, StoreSlot};
+use audit_file::AuditFile;
 use changes::EntriesState;
 use digests::DigestDays;
 use sign_outs::SignOuts;
@@ -74,6 +76,7 @@ pub struct Registry {
     keys_revision: Mutex<Option<u64>>,
     /// Audit entries that are not in the store yet.
     audit_queue: std::sync::Mutex<Vec<AuditEntry>>,
+    audit_file: AuditFile,
     /// Opened messages that are not in the store yet.
     pub opened_messages: Arc<OpenedQueue>,
     /// Templates whose opens are counted.
@@ -106,6 +109,9 @@ impl Registry {
             .collect();
         let copy = Arc::new(RegistryCopy::new(dir.join("registry.json")));
         changes::read_copy(&copy, &directory);
+        let audit_file = AuditFile::in_folder(dir);
+        let mut audit_entries = audit_file.read_entries();
+        audit_entries.extend(inherited.audit_entries);
         Registry {
             directory,
             store: shards.first_slot(),
@@ -117,7 +123,8 @@ impl Registry {
             copy,
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
-            audit_queue: std::sync::Mutex::new(inherited.audit_entries),
+            audit_queue: std::sync::Mutex::new(audit_entries),
+            audit_file,
             opened_messages: Arc::new(inherited.opened_messages),
             templates,
             write_lock: Mutex::default(),

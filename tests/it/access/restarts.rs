@@ -378,30 +378,58 @@ fn a_creator_of_more_sites_than_a_cookie_holds_is_told() {
     assert_eq!(operator().ask(&server, "GET", REPORT, "").status, 200);
 }
 
+/// The number of sign-ins in the audit log.
+fn sign_ins(server: &Server) -> usize {
+    let log = operator().json(server, "GET", "/api/v1/audit", "");
+    let rows = log["rows"].as_array().unwrap().iter();
+    rows.filter(|row| row["action"] == "sign_in").count()
+}
+
+fn sign_in(server: &Server, name: &str) {
+    let token = sign(&claims(&["mia"], name));
+    assert_eq!(hand_over(server, &token).status, 303);
+}
+
 /// They wait for the store at the process before, which ends.
 #[test]
 fn sign_ins_during_an_outage_of_the_store_are_in_the_audit_log_once_also_after_an_upgrade() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(dir.path());
     let mut server = collector(&engine, &dir.path().join("shared.keys"));
-    let sign_ins = |server: &Server| {
-        let log = operator().json(server, "GET", "/api/v1/audit", "");
-        let rows = log["rows"].as_array().unwrap().iter();
-        rows.filter(|row| row["action"] == "sign_in").count()
-    };
     let before = sign_ins(&server);
 
-    let sign_in = |server: &Server, number: usize| {
-        let token = sign(&claims(&["mia"], &format!("outage-{number}")));
-        assert_eq!(hand_over(server, &token).status, 303);
-    };
-
     engine.kill();
-    (0..3).for_each(|number| sign_in(&server, number));
+    (0..3).for_each(|number| sign_in(&server, &format!("upgrade-{number}")));
     server.upgrade();
-    (3..5).for_each(|number| sign_in(&server, number));
+    (3..5).for_each(|number| sign_in(&server, &format!("upgrade-{number}")));
     server.upgrade();
     engine.restart();
     server.flush();
     assert_eq!(sign_ins(&server), before + 5, "{}", server.log());
+}
+
+/// They wait in a file of the journal's folder.
+#[test]
+fn sign_ins_during_an_outage_of_the_store_are_in_the_audit_log_once_also_after_stops() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(dir.path());
+    let mut server = collector(&engine, &dir.path().join("shared.keys"));
+    let file = server.dir().join("data/journal/audit-queue");
+    let before = sign_ins(&server);
+
+    engine.kill();
+    for round in 0..2 {
+        (0..3).for_each(|number| sign_in(&server, &format!("stop-{round}-{number}")));
+        assert_eq!(server.stop(), Some(0), "{}", server.log());
+        assert!(file.exists());
+        server.restart();
+    }
+    engine.restart();
+    server.flush();
+    assert_eq!(sign_ins(&server), before + 6, "{}", server.log());
+    assert!(!file.exists());
+    assert_eq!(server.stop(), Some(0));
+    server.restart();
+    server.flush();
+    assert_eq!(sign_ins(&server), before + 6);
 }
