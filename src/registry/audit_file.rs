@@ -23,26 +23,21 @@ pub(super) struct AuditFile {
 }
 
 impl AuditFile {
-    /// The file of a journal's folder.
-    pub(super) fn in_folder(dir: &Path) -> AuditFile {
+    /// The file of a journal's folder, and the entries of the last stop. A file that cannot be read is
+    /// logged, and stays until a stop has entries.
+    pub(super) fn open(dir: &Path) -> (AuditFile, Vec<AuditEntry>) {
         let path = dir.join(FILE_NAME);
-        let exists = AtomicBool::new(path.exists());
-        AuditFile { path, exists }
-    }
-
-    /// The entries of the last stop. A file that cannot be read is logged, and stays.
-    pub(super) fn read_entries(&self) -> Vec<AuditEntry> {
-        let read = match fs::read(&self.path) {
-            Ok(bytes) => parse_entries(&bytes).map_err(io::Error::other),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        read.unwrap_or_else(|error| {
-            self.exists.store(false, Ordering::Release);
-            let path = self.path.display();
+        let read =
+            fs::read(&path).and_then(|bytes| parse_entries(&bytes).map_err(io::Error::other));
+        if let Err(error) = &read
+            && error.kind() != ErrorKind::NotFound
+        {
+            let path = path.display();
             tracing::warn!(%path, %error, "sign-ins of the last stop are not added to the audit log");
-            Vec::new()
-        })
+        }
+
+        let exists = AtomicBool::new(read.is_ok());
+        (AuditFile { path, exists }, read.unwrap_or_default())
     }
 
     /// Writes the file, or removes it if there are no entries.
@@ -105,24 +100,20 @@ mod tests {
     fn entries_read_back_until_they_are_stored_and_a_damaged_file_stays() {
         let dir = tempfile::tempdir().unwrap();
         let entry = AuditEntry::new(7, &Principal::Operator, AuditAction::SignIn, "");
-        let file = AuditFile::in_folder(dir.path());
-        assert!(file.read_entries().is_empty());
+        let (file, entries) = AuditFile::open(dir.path());
+        assert!(entries.is_empty());
 
         file.replace_entries(std::slice::from_ref(&entry)).unwrap();
-        let next_start = AuditFile::in_folder(dir.path());
-        let ids: Vec<String> = next_start
-            .read_entries()
-            .into_iter()
-            .map(|e| e.id)
-            .collect();
+        let (next_start, entries) = AuditFile::open(dir.path());
+        let ids: Vec<String> = entries.into_iter().map(|e| e.id).collect();
         assert_eq!(ids, [entry.id]);
         next_start.remove().unwrap();
         assert!(!dir.path().join(FILE_NAME).exists());
 
         for damaged in [&[VERSION + 1][..], &[VERSION, 1], &[]] {
             fs::write(dir.path().join(FILE_NAME), damaged).unwrap();
-            let file = AuditFile::in_folder(dir.path());
-            assert!(file.read_entries().is_empty());
+            let (file, entries) = AuditFile::open(dir.path());
+            assert!(entries.is_empty());
             file.remove().unwrap();
             assert_eq!(fs::read(dir.path().join(FILE_NAME)).unwrap(), damaged);
         }

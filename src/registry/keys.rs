@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::changes::run_blocking;
 use super::{Registry, validation};
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink};
 use crate::event::{Problem, ProblemCode};
@@ -198,16 +199,20 @@ impl Registry {
     }
 
     /// Keeps the audit entries that are not in the store for the next start, when the collector stops.
-    pub fn keep_audit_queue(&self) {
-        let waiting = self.lock_audit_queue();
-        match self.audit_file.replace_entries(&waiting) {
-            Ok(()) if waiting.is_empty() => {}
+    pub async fn keep_audit_queue(&self) {
+        let (file, waiting) = (
+            Arc::clone(&self.audit_file),
+            self.lock_audit_queue().clone(),
+        );
+        let sign_ins = waiting.len();
+        match run_blocking(move || file.replace_entries(&waiting)).await {
+            Ok(()) if sign_ins == 0 => {}
             Ok(()) => tracing::info!(
-                sign_ins = waiting.len(),
+                sign_ins,
                 "the last sign-ins are added to the audit log at the next start"
             ),
             Err(error) => tracing::warn!(
-                sign_ins = waiting.len(),
+                sign_ins,
                 %error,
                 "the last sign-ins could not be kept for the audit log"
             ),

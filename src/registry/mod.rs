@@ -76,7 +76,7 @@ pub struct Registry {
     keys_revision: Mutex<Option<u64>>,
     /// Audit entries that are not in the store yet.
     audit_queue: std::sync::Mutex<Vec<AuditEntry>>,
-    audit_file: AuditFile,
+    audit_file: Arc<AuditFile>,
     /// Opened messages that are not in the store yet.
     pub opened_messages: Arc<OpenedQueue>,
     /// Templates whose opens are counted.
@@ -109,8 +109,7 @@ impl Registry {
             .collect();
         let copy = Arc::new(RegistryCopy::new(dir.join("registry.json")));
         changes::read_copy(&copy, &directory);
-        let audit_file = AuditFile::in_folder(dir);
-        let mut audit_entries = audit_file.read_entries();
+        let (audit_file, mut audit_entries) = AuditFile::open(dir);
         audit_entries.extend(inherited.audit_entries);
         Registry {
             directory,
@@ -124,7 +123,7 @@ impl Registry {
             keys: ArcSwapOption::empty(),
             keys_revision: Mutex::default(),
             audit_queue: std::sync::Mutex::new(audit_entries),
-            audit_file,
+            audit_file: Arc::new(audit_file),
             opened_messages: Arc::new(inherited.opened_messages),
             templates,
             write_lock: Mutex::default(),

@@ -123,7 +123,7 @@ impl RunningCollector {
             timeout_at(sign_ins, site.registry.write_queued()),
             timeout_at(deadline, self.flushing)
         );
-        site.registry.keep_audit_queue();
+        site.registry.keep_audit_queue().await;
 
         if let Ok(ended) = sent {
             ended.context("the flusher stopped early")??;

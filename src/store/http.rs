@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use hyper::Uri;
 use hyper::rt::Executor;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -55,6 +55,16 @@ pub(super) fn http_client(roots: Option<RootCertStore>) -> Client {
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .build(ConnectOn { runtime, connector });
     Client::with_http_client(http)
+}
+
+/// A client of an embedded engine, without compression, because the bytes stay on this machine. Must
+/// be called within a runtime, on which its connections run.
+pub(super) fn engine_client(url: &str, user: &str, password: &str) -> Client {
+    http_client(None)
+        .with_url(url)
+        .with_user(user)
+        .with_password(password)
+        .with_compression(Compression::None)
 }
 
 /// Spawns tasks on one runtime, whichever thread asks for it.

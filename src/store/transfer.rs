@@ -14,6 +14,7 @@ use super::archive::{TableRow, TableSum, list_tables, table_sum_columns};
 use super::client::{StoreClient, StoreQuery};
 use super::engine::Engine;
 use super::error::{StoreError, error_during};
+use super::http::engine_client;
 use super::replica_set::{
     PROGRESS_TABLE, ReplicaRecord, SETS_TABLE, create_replica_tables, record_set,
 };
@@ -162,11 +163,7 @@ impl TransferEnd {
 
         let (client, engine) = match login {
             Some(login) => {
-                let client = super::http::http_client(None)
-                    .with_url(&login.url)
-                    .with_user(&login.user)
-                    .with_password(&login.password)
-                    .with_compression(clickhouse::Compression::None);
+                let client = engine_client(&login.url, &login.user, &login.password);
                 (client, None)
             }
             None => open_client(options).await?,

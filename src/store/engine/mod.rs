@@ -26,6 +26,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
+use super::http::engine_client;
 pub use bi_users::{BI_USER_PREFIX, BI_VIEWS_OWNER, BiUsers};
 use launch::{ENGINE_USER, LaunchConfig, Login};
 use supervisor::EngineSupervisor;
@@ -202,15 +203,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A `clickhouse` client of this engine, without compression, because the bytes stay on this
-    /// machine. Must be called within a runtime, on which its connections run.
+    /// A `clickhouse` client of this engine. Must be called within a runtime, on which its
+    /// connections run.
     pub fn create_client(&self) -> clickhouse::Client {
         let (user, password) = self.login_credentials();
-        crate::store::http::http_client(None)
-            .with_url(format!("http://{}", self.0.address))
-            .with_user(user)
-            .with_password(password)
-            .with_compression(clickhouse::Compression::None)
+        engine_client(&format!("http://{}", self.0.address), user, password)
     }
 
     /// User and password, generated for this start.
@@ -335,14 +332,12 @@ fn prepare_directory(dir: &Path, unlock_timeout: Duration) -> Result<(), EngineE
     std::fs::create_dir_all(dir).map_err(unusable)?;
 
     let deadline = Instant::now() + unlock_timeout;
-    let mut is_told = false;
+    if is_directory_locked(dir) {
+        tracing::info!("waiting for the former engine to end");
+    }
     while is_directory_locked(dir) {
         if Instant::now() > deadline {
             return Err(EngineError::InUse(dir.to_owned()));
-        }
-        if !is_told {
-            tracing::info!("waiting for the former engine to end");
-            is_told = true;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
