@@ -23,26 +23,11 @@ use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 
 /// Every file below a directory, with its contents.
 pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        // The engine removes files and folders meanwhile.
-        let Ok(kind) = fs::symlink_metadata(&path).map(|of| of.file_type()) else {
-            assert!(!path.exists(), "{} cannot be read", path.display());
-            continue;
-        };
-        match kind {
-            kind if kind.is_dir() && fs::read_dir(&path).is_err() => {
-                assert!(!path.exists(), "{} cannot be read", path.display());
-            }
-            kind if kind.is_dir() => found.extend(files(&path)),
-            kind if kind.is_file() => {
-                found.push((path.clone(), fs::read(&path).unwrap_or_default()))
-            }
-            _ => {}
-        }
-    }
-    found
+    let tree = crate::private::tree(dir).into_iter();
+    let files = tree.filter(|(_, found)| found.is_file());
+    files
+        .map(|(path, _)| (path.clone(), fs::read(path).unwrap_or_default()))
+        .collect()
 }
 
 pub fn holds(bytes: &[u8], needle: &[u8]) -> bool {

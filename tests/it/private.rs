@@ -1,34 +1,48 @@
 //! Files and folders of the collector are accessible to its own user only.
 
-use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::fs::{self, Metadata, Permissions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{ABSENT, NOON, SITES, Server, ask, hit, view};
 
+/// Every file and folder from here down.
+pub fn tree(root: &Path) -> Vec<(PathBuf, Metadata)> {
+    let found = fs::symlink_metadata(root).unwrap();
+    let mut all = vec![(root.to_owned(), found)];
+    let mut next = 0;
+    while let Some((path, found)) = all.get(next) {
+        if found.is_dir() {
+            let entries = unless_gone(fs::read_dir(path)).into_iter().flatten();
+            let paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+            for path in paths {
+                let found = unless_gone(fs::symlink_metadata(&path));
+                all.extend(found.map(|found| (path, found)));
+            }
+        }
+        next += 1;
+    }
+    all
+}
+
+/// The engine and the journal rename and remove files and folders meanwhile.
+fn unless_gone<T>(found: io::Result<T>) -> Option<T> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        found => Some(found.unwrap()),
+    }
+}
+
 /// Every file and folder from here down to which other users have access.
 pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        // The engine and the journal rename and remove files meanwhile.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-        Err(error) => panic!("{}: {error}", path.display()),
-    };
-    let mode = found.permissions().mode() & 0o7777;
-    // Symbolic links of the engine have no permissions of their own.
-    let expected = if found.is_dir() { 0o700 } else { 0o600 };
     let mut all = Vec::new();
-    if !found.is_symlink() && mode != expected {
-        all.push((path.to_owned(), format!("{mode:04o}")));
-    }
-    if found.is_dir() {
-        let entries = match fs::read_dir(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return all,
-            entries => entries.unwrap(),
-        };
-        for entry in entries {
-            all.extend(open_to_others(&entry.unwrap().path()));
+    for (path, found) in tree(path) {
+        let mode = found.permissions().mode() & 0o7777;
+        // Symbolic links of the engine have no permissions of their own.
+        let expected = if found.is_dir() { 0o700 } else { 0o600 };
+        if !found.is_symlink() && mode != expected {
+            all.push((path, format!("{mode:04o}")));
         }
     }
     all

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{ABSENT, Answer, Body, NOON, SITES, Server, grant_of, hit, view};
+use crate::support::{ABSENT, Answer, Body, NOON, SITES, Server, grant_of, hit, until, view};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -523,14 +523,15 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
             .all(|row| row["site"].is_string())
             .then_some(rows)
     };
-    let rows = (0..600)
-        .find_map(|_| {
-            named().or_else(|| {
-                std::thread::sleep(Duration::from_millis(100));
-                None
-            })
-        })
-        .expect("names within a minute");
+    let mut rows = None;
+    until(
+        || {
+            rows = named();
+            rows.is_some()
+        },
+        "the names are stored",
+    );
+    let rows = rows.unwrap();
     let short = |rows: &Value| -> Vec<(String, u64)> {
         rows.as_array()
             .unwrap()
