@@ -271,13 +271,14 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. Some entries may be
     /// stored.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        let own = self.insert_audit_here(entries).await;
-        own.inspect_err(|_| self.replica().note_difference())?;
+        let write = self.replica().begin_write();
+        self.insert_audit_here(entries).await?;
         for sibling in self.note_present_siblings() {
             if sibling.insert_audit_here(entries).await.is_err() {
                 self.replica().note_difference();
             }
         }
+        write.finish();
         Ok(())
     }
 

@@ -303,13 +303,14 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse rejects the insert. The names may be
     /// stored.
     pub async fn insert_known_names(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
-        let own = self.insert_names_here(names).await;
-        own.inspect_err(|_| self.replica().note_difference())?;
+        let write = self.replica().begin_write();
+        self.insert_names_here(names).await?;
         for sibling in self.note_present_siblings() {
             if sibling.insert_names_here(names).await.is_err() {
                 self.replica().note_difference();
             }
         }
+        write.finish();
         Ok(())
     }
 

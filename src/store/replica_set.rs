@@ -36,7 +36,8 @@ struct SetRow {
 pub(super) struct ReplicaRecord {
     /// The set it belongs to.
     pub set: Option<String>,
-    /// The replicas that the last collector had in its configuration; empty without a set.
+    /// The replicas that the last collector had in its configuration. Empty without a set, and for
+    /// one that was told of its set and has not joined it: its siblings may not have been told.
     pub urls: Vec<String>,
     /// Whether it holds rows.
     pub is_filled: bool,
@@ -44,12 +45,12 @@ pub(super) struct ReplicaRecord {
     id: Option<String>,
 }
 
-/// The set of a replica that has none yet.
+/// The set of a replica that has not joined one yet.
 #[derive(PartialEq, Eq, Debug)]
 enum NewSet {
-    /// All replicas are new: each records this set.
+    /// No replica has rows: all are told of this set.
     OfAll(String),
-    /// It has rows and the others are new: it records this set, the others are to be rebuilt.
+    /// Others are not told: they were before, or they are to be rebuilt.
     OfOne(String),
 }
 
@@ -91,7 +92,8 @@ async fn read_set(client: &StoreClient, database: &str) -> Result<Option<SetRow>
     query.fetch_optional().await.map_err(error_during(STEP))
 }
 
-/// Records a set in a database, unless it did with the same URLs. Creates the tables of replicas.
+/// Records in a database that it has joined a set, unless it did with the same URLs. Creates the
+/// tables of replicas.
 ///
 /// # Errors
 ///
@@ -108,6 +110,22 @@ pub(super) async fn record_set(
                (SELECT argMax((name, urls), at) FROM replica_sets)";
     let insert = client.query(sql).bind(set).bind(urls);
     let insert = insert.bind(set).bind(urls);
+    let insert = insert.with_setting("async_insert", "0").execute();
+    insert.await.map_err(error_during(STEP))
+}
+
+/// Tells a database which set it is to join, so that it may be empty while its siblings hold rows.
+/// Creates the tables of replicas.
+///
+/// # Errors
+///
+/// The store cannot be reached in time, or ClickHouse refuses a statement.
+async fn tell_of_set(client: &StoreClient, set: &str) -> Result<(), StoreError> {
+    create_replica_tables(client).await?;
+    // Earlier than the record of one that joins at this moment.
+    let sql = "INSERT INTO replica_sets (name, urls, at) SELECT ?, [], toDateTime64(0, 6, 'UTC') \
+               WHERE (SELECT count() FROM replica_sets) = 0";
+    let insert = client.query(sql).bind(set);
     let insert = insert.with_setting("async_insert", "0").execute();
     insert.await.map_err(error_during(STEP))
 }
@@ -175,9 +193,9 @@ impl ReplicaHandle {
             return Ok(());
         }
         let own = ReplicaRecord::read(client, &options.database).await?;
-        let set = match &own.set {
-            Some(set) => set.clone(),
-            None => self.found_set(client, options).await?,
+        let set = match own.set {
+            Some(set) if !own.urls.is_empty() => set,
+            _ => self.found_set(client, options).await?,
         };
         if !self.agree_on_set(&set) {
             return Err(StoreError::OtherReplicaSet {
@@ -187,7 +205,8 @@ impl ReplicaHandle {
         record_set(client, &set, &options.replica_urls).await
     }
 
-    /// The set of a replica without one.
+    /// The set of a replica that has not joined one. All siblings have been told of it afterwards,
+    /// unless some replica holds rows.
     async fn found_set(
         &self,
         client: &StoreClient,
@@ -208,10 +227,11 @@ impl ReplicaHandle {
 
         match choose_set(&own, &others, options)? {
             NewSet::OfOne(set) => Ok(set),
-            // A sibling that is still new must not find rows here before it has the set.
+            // A sibling that is still new must not find rows here before it has the set. If this task
+            // ends in between, those that were told do not take rows before the others were.
             NewSet::OfAll(set) => {
                 for sibling in &siblings {
-                    record_set(sibling, &set, &options.replica_urls).await?;
+                    tell_of_set(sibling, &set).await?;
                 }
                 Ok(set)
             }
@@ -243,7 +263,12 @@ fn choose_set(
 ) -> Result<NewSet, StoreError> {
     let place = || options.place();
     let all = || others.iter().chain([own]);
+    let mut filled = others.iter().filter(|other| other.is_filled);
     match (own.is_filled, others.iter().any(|other| other.is_filled)) {
+        // It was told before the others took rows, and so were they.
+        (_, true) if own.set.is_some() && filled.all(|other| other.set == own.set) => {
+            Ok(NewSet::OfOne(own.set.clone().unwrap_or_default()))
+        }
         (true, true) => Err(StoreError::OtherReplicaSet { place: place() }),
         (false, true) => Err(StoreError::ReplicaEmpty { place: place() }),
         (true, false) => Ok(NewSet::OfOne(own.id.clone().unwrap_or_default())),
@@ -338,6 +363,19 @@ mod tests {
         );
         assert!(matches!(
             choose(&one, record(Some("7"), true, Some("9"))),
+            Err(StoreError::ReplicaEmpty { .. })
+        ));
+
+        // It was told of the set before the other one took rows.
+        let told = |is_filled| record(Some("7"), is_filled, Some("1"));
+        for is_filled in [false, true] {
+            assert_eq!(
+                choose(&told(is_filled), record(Some("7"), true, Some("9"))).unwrap(),
+                NewSet::OfOne("7".to_owned())
+            );
+        }
+        assert!(matches!(
+            choose(&told(false), record(Some("8"), true, Some("9"))),
             Err(StoreError::ReplicaEmpty { .. })
         ));
         assert!(matches!(

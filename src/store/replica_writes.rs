@@ -68,13 +68,14 @@ impl Store {
         step: &'static str,
     ) -> Result<(), StoreError> {
         let siblings = self.require_siblings()?;
-        self.execute_here(&build, step).await?;
+        let write = self.replica.begin_write();
+        let own = build(&self.short_client).execute();
+        own.await.map_err(error_during(step))?;
         for sibling in siblings {
             let copy = build(&sibling.short_client).execute();
-            copy.await
-                .map_err(error_during(step))
-                .inspect_err(|_| self.replica.note_difference())?;
+            copy.await.map_err(error_during(step))?;
         }
+        write.finish();
         Ok(())
     }
 
@@ -88,24 +89,16 @@ impl Store {
         build: impl Fn(&StoreClient) -> StoreQuery,
         step: &'static str,
     ) -> Result<(), StoreError> {
-        self.execute_here(&build, step).await?;
+        let write = self.replica.begin_write();
+        let own = build(&self.short_client).execute();
+        own.await.map_err(error_during(step))?;
         for sibling in self.note_present_siblings() {
             if build(&sibling.short_client).execute().await.is_err() {
                 self.replica.note_difference();
             }
         }
+        write.finish();
         Ok(())
-    }
-
-    /// A statement whose response was lost may have been executed.
-    async fn execute_here(
-        &self,
-        build: impl Fn(&StoreClient) -> StoreQuery,
-        step: &'static str,
-    ) -> Result<(), StoreError> {
-        let own = build(&self.short_client).execute().await;
-        own.map_err(error_during(step))
-            .inspect_err(|_| self.replica.note_difference())
     }
 
     /// The next revision of a table, as SQL: an expression, or a number where replicas must get the

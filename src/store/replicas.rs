@@ -193,6 +193,14 @@ impl ReplicaHandle {
         self.shard.may_differ.store(true, Ordering::Release);
     }
 
+    /// Begins a write to several replicas.
+    pub(super) fn begin_write(&self) -> UnfinishedWrite<'_> {
+        UnfinishedWrite {
+            replica: self,
+            is_finished: false,
+        }
+    }
+
     /// The set of the replicas that are open; the first to open decides.
     pub(super) fn agree_on_set(&self, set: &str) -> bool {
         lock(&self.shard.set).get_or_insert_with(|| set.to_owned()) == set
@@ -223,6 +231,28 @@ impl ReplicaHandle {
             .collect();
         let is_all = present.len() == others().count();
         (present, is_all)
+    }
+}
+
+/// A write to several replicas. Dropped before its end, by an error or because its caller waits no
+/// longer, it notes that they may differ.
+pub(super) struct UnfinishedWrite<'r> {
+    replica: &'r ReplicaHandle,
+    is_finished: bool,
+}
+
+impl UnfinishedWrite<'_> {
+    /// All replicas have it.
+    pub(super) fn finish(mut self) {
+        self.is_finished = true;
+    }
+}
+
+impl Drop for UnfinishedWrite<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.replica.note_difference();
+        }
     }
 }
 

@@ -111,6 +111,7 @@ impl Store {
             next_revision_expression("money_voids")
         );
         let siblings = self.require_siblings()?;
+        let write = self.replica().begin_write();
 
         let (first, last) = (void.days.first(), void.days.last());
         let (site, range) = (site.as_u128(), [first, last].map(Day::as_number));
@@ -137,18 +138,16 @@ impl Store {
             .bind(void.currency.as_str())
             .execute()
             .await
-            .map_err(error_during(STEP))
-            .inspect_err(|_| self.replica().note_difference())?;
+            .map_err(error_during(STEP))?;
         // What is booked is read from one replica only: the others may have received more.
         let rows = format!(
             "* FROM money_voids WHERE site = toUInt128('{site}') AND id = unhex('{}')",
             hex::encode_lower(void.id.as_bytes())
         );
         for sibling in siblings {
-            self.copy_rows(&sibling, "money_voids", &rows)
-                .await
-                .inspect_err(|_| self.replica().note_difference())?;
+            self.copy_rows(&sibling, "money_voids", &rows).await?;
         }
+        write.finish();
         Ok(())
     }
 

@@ -350,9 +350,74 @@ fn a_change_is_on_every_replica_or_refused_and_what_the_collector_notes_follows(
 }
 
 #[test]
+fn a_change_that_takes_too_long_on_the_first_replica_is_on_the_other_one_too() {
+    let replicas = Replicas::start();
+    let quick = [
+        "limits.response_timeout_millis=500",
+        "limits.read_timeout_millis=500",
+    ];
+    let server = replicas.server(&[&[OPERATOR], &quick[..]].concat());
+    server.flush();
+    // Replicas that were just opened are compared, which would hide what is tested.
+    sleep(Duration::from_secs(2));
+    for engine in &replicas.engines {
+        engine.sql(
+            "CREATE MATERIALIZED VIEW slow_sites ENGINE = Null AS SELECT sleep(2.9) FROM sites",
+        );
+    }
+
+    let body = json!({"hosts": ["shop.example"], "zone": "UTC"}).to_string();
+    let answer = operate(&server, "PUT", "/api/v1/sites/shop", &body);
+    assert!(
+        answer.status == 503 && answer.text().contains("change_unconfirmed"),
+        "{}",
+        answer.text()
+    );
+    let names = |engine: &Engine| engine.sql("SELECT DISTINCT name FROM sites");
+    until(
+        || replicas.engines.each_ref().map(names) == ["shop\n", "shop\n"],
+        "both have it",
+    );
+}
+
+/// A collector that dies before it has told all replicas leaves one of them with the set on record.
+#[test]
+fn a_first_start_that_dies_half_way_leaves_no_replica_that_is_refused() {
+    let mut replicas = Replicas::start();
+    replicas.engines[0].kill();
+    for statement in [
+        "CREATE DATABASE footfall",
+        "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
+         DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY at",
+        "INSERT INTO footfall.replica_sets (name, urls) VALUES ('new', [])",
+    ] {
+        replicas.engines[1].sql_in("default", statement);
+    }
+
+    let server = replicas.server(&[]);
+    count_views(&server, 0..5);
+    until(
+        || server.log().contains("not known until all respond"),
+        "the second one takes no rows before the first one has the set",
+    );
+    replicas.engines[0].restart();
+    server.flush();
+
+    until(|| reported(&server) == Ok(5), "they are read");
+    replicas.until_equal("both have the same tables");
+    for engine in &replicas.engines {
+        assert_eq!(
+            engine.sql("SELECT DISTINCT name FROM replica_sets").trim(),
+            "new"
+        );
+    }
+}
+
+#[test]
 fn upgrades_under_load_and_with_a_replica_away_send_every_segment_once() {
     let mut replicas = Replicas::start();
     let mut server = replicas.server(&["journal.attribute_secs=0"]);
+    server.flush();
     let (over, counted) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let address = server.address();
