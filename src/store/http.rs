@@ -23,6 +23,11 @@ use tower_service::Service;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The idle time before TCP keep-alive probes, as in the `clickhouse` crate.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Probes that are not answered end a connection two minutes after the server's host has vanished,
+/// and so do bytes that are not acknowledged: a query of hours must not wait for it to its end.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_PROBES: u32 = 4;
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(120);
 
 /// A client that trusts `roots`, or public authorities if there are none. Must be called within a
 /// runtime, on which its connections run.
@@ -42,6 +47,9 @@ pub(super) fn http_client(roots: Option<RootCertStore>) -> Client {
 
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(KEEP_ALIVE_IDLE));
+    connector.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(KEEP_ALIVE_PROBES));
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT));
     connector.enforce_http(false);
 
     let connector = HttpsConnectorBuilder::new()
