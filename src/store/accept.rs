@@ -6,7 +6,6 @@ use super::StoreOptions;
 use super::error::StoreError;
 use super::rebuild::find_replica;
 use super::transfer::TransferEnd;
-use super::transfer_state::TransferState;
 
 /// Why a replica was not accepted.
 #[derive(thiserror::Error, Debug)]
@@ -44,7 +43,7 @@ pub async fn accept_replica(
     })?;
     let replica = TransferEnd::open_replica(options).await?;
     let is_member = replica.read_replica_record().await?.set.is_some();
-    if !is_member || replica.read_state().await? != TransferState::Unmoved {
+    if !is_member || replica.read_state().await?.check_usable().is_err() {
         return Err(AcceptError::NotWhole {
             place: options.place(),
         });

@@ -155,7 +155,7 @@ async fn choose_source(
         let Some(set) = record.set.filter(|_| knows_it) else {
             continue;
         };
-        if end.read_state().await? != TransferState::Unmoved {
+        if end.read_state().await?.check_usable().is_err() {
             continue;
         }
         let progress = end.read_progress().await?;

@@ -225,7 +225,7 @@ impl TransferEnd {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement.
     pub async fn write_state(&self, state: &TransferState) -> Result<(), StoreError> {
-        state.write_state(&self.client).await
+        state.write_state(&self.client).await.map(drop)
     }
 
     /// The number of the newest schema change that the database has seen.
@@ -275,8 +275,9 @@ impl TransferEnd {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub(super) async fn count_units(&self) -> Result<(u64, u64, u64), StoreError> {
-        let sql = "SELECT uniqExact((zone, at, lot)), uniqExactIf((zone, at, lot), done = 1), \
-                   max(lot) FROM publications";
+        // Of two numbers of a unit, only one is finished.
+        let sql = "SELECT uniqExact((zone, at)), uniqExactIf((zone, at), done = 1), max(lot) \
+                   FROM publications";
         let query = self.client.query(sql);
         query
             .fetch_one()
@@ -295,8 +296,8 @@ impl TransferEnd {
         options: &StoreOptions,
         receiving: &TransferState,
     ) -> Result<(), StoreError> {
-        self.prepare_target(options, receiving).await?;
-        self.claim = Some(TransferState::read_number(&self.client).await?);
+        let claim = self.prepare_target(options, receiving).await?;
+        self.claim = Some(claim);
         create_replica_tables(&self.client).await?;
         let place = options.place();
         options
@@ -350,7 +351,8 @@ impl TransferEnd {
         super::replicas::insert_progress(&self.client, collector, place).await
     }
 
-    /// Creates the tables of a target, and forgets what was copied to it for an earlier move.
+    /// Creates the tables of a target, and forgets what was copied to it for an earlier move. Returns
+    /// the number of its state.
     ///
     /// # Errors
     ///
@@ -359,7 +361,7 @@ impl TransferEnd {
         &mut self,
         options: &StoreOptions,
         receiving: &TransferState,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         schema::create_database(&self.client, &self.database).await?;
         let id = read_database_id(&self.client, &self.database).await?;
         self.id = id.unwrap_or_default();
@@ -367,7 +369,7 @@ impl TransferEnd {
 
         let sql = format!("TRUNCATE TABLE IF EXISTS {COPIED_TABLE}");
         self.execute(&sql, "beginning a move").await?;
-        self.write_state(receiving).await
+        receiving.write_state(&self.client).await
     }
 
     /// Ends the inserts of an earlier attempt: one whose caller is gone may still write.

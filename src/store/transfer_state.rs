@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::client::StoreClient;
 use super::error::{StoreError, error_during};
+use crate::random::random_u64;
 
 /// The table of states.
 pub(super) const TRANSFERS_TABLE: &str = "transfers";
@@ -25,6 +26,9 @@ const CREATE_COPIED: &str = "CREATE TABLE IF NOT EXISTS transferred_partitions (
                              partition String, fingerprint String, revision UInt64) ENGINE = \
                              ReplacingMergeTree(revision) ORDER BY (name, partition) SETTINGS \
                              fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// Numbers of states that follow each other differ by up to this much, at random.
+const NUMBER_SPREAD: u64 = 1 << 32;
 
 const STEP: &str = "reading whether the tables were moved";
 const CHANGE_STEP: &str = "recording that the tables are moved";
@@ -113,12 +117,13 @@ impl TransferState {
         query.fetch_one().await.map_err(error_during(STEP))
     }
 
-    /// Records the state.
+    /// Records the state. Returns its number, which no other process that writes at the same time
+    /// has.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement.
-    pub(super) async fn write_state(&self, client: &StoreClient) -> Result<(), StoreError> {
+    pub(super) async fn write_state(&self, client: &StoreClient) -> Result<u64, StoreError> {
         for create in [CREATE_TRANSFERS, CREATE_COPIED] {
             let query = client.query_raw(create).execute();
             query.await.map_err(error_during(CHANGE_STEP))?;
@@ -130,11 +135,13 @@ impl TransferState {
             TransferState::Received { other, place } => ("received", &**other, &**place),
             TransferState::Moved { other, place } => ("moved", &**other, &**place),
         };
-        let sql = "INSERT INTO transfers (revision, state, other, place) SELECT (SELECT \
-                   max(revision) FROM transfers) + 1, ?, ?, ?";
-        let query = client.query(sql).bind(state).bind(other).bind(place);
+        let number = TransferState::read_number(client).await? + 1 + random_u64() % NUMBER_SPREAD;
+        let sql = "INSERT INTO transfers (revision, state, other, place) SELECT ?, ?, ?, ?";
+        let query = client.query(sql).bind(number).bind(state);
+        let query = query.bind(other).bind(place);
         let query = query.with_setting("async_insert", "0");
-        query.execute().await.map_err(error_during(CHANGE_STEP))
+        query.execute().await.map_err(error_during(CHANGE_STEP))?;
+        Ok(number)
     }
 
     /// Why the database must not be used, if so.

@@ -165,9 +165,9 @@ impl Store {
             let begun = self.client.query(sql).bind(zone).bind(at).bind(lot);
             let begun: bool = begun.fetch_one().await.map_err(error_during(STEP))?;
             if !begun {
-                return Err(StoreError::UnexpectedResponse {
-                    step: STEP,
-                    kind: "a replica lacks the draft of a unit that another one published",
+                // It was published while this replica was not in `store.shards`.
+                return Err(StoreError::ReplicaIncomplete {
+                    place: self.place.clone(),
                 });
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{DAY_LONG, Replicas, count_view, count_views, reported};
 use crate::support::program::{self, fail};
-use crate::support::{Engine, NOON, hit, until, view};
+use crate::support::{Engine, NOON, SITES, Server, hit, until, view};
 
 #[test]
 fn a_lost_replica_is_refused_and_filled_from_its_sibling_under_load() {
@@ -240,6 +240,32 @@ fn a_shard_of_which_no_replica_is_complete_goes_on_with_one_that_is_accepted() {
     server.flush();
     until(|| reported(&server) == Ok(9 + 3), "both are used again");
     assert_eq!(server.metric("footfall_replicas_unavailable"), 0);
+    replicas.until_equal("both have the same tables");
+}
+
+#[test]
+fn a_store_that_was_moved_to_a_server_gets_a_replica() {
+    let replicas = Replicas::start();
+    let mut server = Server::start(SITES);
+    count_views(&server, 0..5);
+    server.flush();
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let [one, two] = replicas.engines.each_ref().map(Engine::url);
+    program::succeed(&server, &["migrate", "--to", &one]);
+
+    let [shards, replication] = replicas.settings();
+    server.set(&[&shards, &replication]);
+    server.restart();
+    count_views(&server, 5..9);
+    until(
+        || server.log().contains("store rebuild-replica"),
+        "the empty one is refused",
+    );
+    let told = said(program::run(&server, &["store", "rebuild-replica", &two]));
+    assert!(told.contains("copied from"), "{told}");
+
+    server.flush();
+    until(|| reported(&server) == Ok(9), "they are read");
     replicas.until_equal("both have the same tables");
 }
 
