@@ -209,7 +209,10 @@ fn a_move_is_refused_where_it_would_lose_something_and_says_why() {
         &server,
         &["migrate", "--to", &url, "--to-database", "second"],
     );
-    engine.sql("INSERT INTO second.transfers (revision, state, place) VALUES (9, 'receiving', 'elsewhere')");
+    engine.sql(
+        "INSERT INTO second.transfers (revision, state, place) SELECT max(revision) + 1, \
+         'receiving', 'elsewhere' FROM second.transfers",
+    );
     let refused = fail(
         &server,
         &["migrate", "--to", &url, "--to-database", "second"],

@@ -261,7 +261,8 @@ fn a_store_that_was_moved_to_a_server_gets_a_replica() {
         || server.log().contains("store rebuild-replica"),
         "the empty one is refused",
     );
-    let told = said(program::run(&server, &["store", "rebuild-replica", &two]));
+    let rebuild = replicas.store_command("rebuild-replica", &two);
+    let told = said(program::run(&server, &rebuild));
     assert!(told.contains("copied from"), "{told}");
 
     server.flush();
@@ -280,7 +281,7 @@ fn a_foreign_database_at_a_replicas_address_does_not_end_a_collector_that_runs()
         "CREATE DATABASE footfall",
         "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
          DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY at",
-        "INSERT INTO footfall.replica_sets (name, urls) VALUES ('another', [])",
+        "INSERT INTO footfall.replica_sets (name, urls) VALUES ('another', ['http://elsewhere'])",
     ] {
         replicas.engines[1].sql_in("default", statement);
     }

@@ -151,7 +151,13 @@ fn what_is_sent_while_nothing_is_read_is_answered_however_long_that_takes() {
 /// A new connection has less time for its first request than one that was used has for its next.
 #[test]
 fn a_connection_waits_for_its_next_request_as_long_as_before_through_two_upgrades() {
-    let mut server = Server::start_with(SITES, &["limits.read_timeout_millis=1000"]);
+    // An upgrade may take seconds on a slow machine, in which the connection is idle.
+    let patient = [
+        "limits.read_timeout_millis=1000",
+        "server.keep_alive_secs=60",
+    ];
+    let mut server = Server::start_with(SITES, &patient);
+    server.flush();
     let mut kept = server.client().never_reconnecting();
     view_at(&mut kept, "/u/mia", NOON);
     for page in 0..2 {
