@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `RawHit` holds an address and a user agent and cannot be printed. Only `consent` makes an
-//! `AdmittedHit` of it; `pseudonym::pseudonymize` takes that by value and makes an `Event`, which
+//! `AdmittedHit` of it; `pseudonym::Pseudonymizer` takes that by value and makes an `Event`, which
 //! has no field for either. Modules are declared below by layer, the lowest first, and use only
 //! those declared before them. docs/understand/ARCHITECTURE.md describes the rest.
 

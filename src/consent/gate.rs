@@ -2,22 +2,56 @@
 
 use std::sync::Arc;
 
+use super::choice::StoredChoice;
 use super::drop_counters::DropCounters;
 use super::id::ConsentId;
 use super::policy::ConsentPolicy;
 use crate::config::{Config, VisitorMode};
-use crate::event::{DropReason, HitPayload, LegalBasis, RawHit, RequestCaller, RequestSignals};
+use crate::event::{
+    DropReason, HitPayload, LegalBasis, RequestCaller, RequestSignals, ResolvedSite,
+};
+
+/// The client that hits are attributed to, with its stored choice, verified once for all of them.
+/// Only [`Gate::read_choice`] joins the two, so a choice cannot be used for another client.
+pub struct HitCaller<'a> {
+    request: RequestCaller<'a>,
+    /// The signal that drops every hit.
+    signal: Option<DropReason>,
+    /// `None` without a valid one. Not read if a signal drops every hit.
+    choice: Option<StoredChoice<'a>>,
+}
+
+impl<'a> HitCaller<'a> {
+    /// The request.
+    pub fn request(&self) -> &RequestCaller<'a> {
+        &self.request
+    }
+}
+
+/// One hit as received: a payload and the caller that sent it.
+pub struct RawHit<'a> {
+    /// The client that sent the hit.
+    pub caller: &'a HitCaller<'a>,
+    /// The content of the hit.
+    pub payload: HitPayload<'a>,
+    /// The site of the page. `None` if no site matches it, or if the request was not sent by that
+    /// site.
+    pub site: Option<ResolvedSite<'a>>,
+    /// The legal basis the hit is counted on.
+    pub legal_basis: LegalBasis,
+    /// Whether the rate limit of its network or its site was exceeded.
+    pub over_rate: bool,
+}
 
 /// A hit that may be counted. Only [`Gate::admit`] and [`Gate::admit_for_preview`] create one.
 pub struct AdmittedHit<'a> {
     hit: RawHit<'a>,
     without_visit_cookie: bool,
-    grant: Option<ConsentId>,
 }
 
 impl<'a> AdmittedHit<'a> {
     /// The client that sent the hit.
-    pub fn caller(&self) -> &'a RequestCaller<'a> {
+    pub fn caller(&self) -> &'a HitCaller<'a> {
         self.hit.caller
     }
 
@@ -35,7 +69,7 @@ impl<'a> AdmittedHit<'a> {
     /// The id of the verified grant the hit came with; `None` if it has another legal basis and
     /// came without a grant.
     pub fn grant(&self) -> Option<&ConsentId> {
-        self.grant.as_ref()
+        self.hit.caller.choice.as_ref()?.id.as_ref()
     }
 }
 
@@ -74,6 +108,20 @@ impl Gate {
         }
     }
 
+    /// Reads and verifies the choice that a request comes with.
+    pub fn read_choice<'a>(&self, request: RequestCaller<'a>) -> HitCaller<'a> {
+        let signal = self.policy.signal_drop_reason(&request.signals);
+        let choice = match signal {
+            None => self.policy.stored_choice(request.cookies),
+            Some(_) => None,
+        };
+        HitCaller {
+            request,
+            signal,
+            choice,
+        }
+    }
+
     /// Admits a hit or counts its drop.
     ///
     /// # Errors
@@ -91,10 +139,9 @@ impl Gate {
     ///
     /// The first reason that applies, in the order of [`DropReason::ALL`].
     pub fn admit_for_preview<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
-        let grant = self.check_hit(&hit)?;
+        self.check_hit(&hit)?;
         Ok(AdmittedHit {
             without_visit_cookie: self.sent_visit_cookie(hit.caller).is_none(),
-            grant,
             hit,
         })
     }
@@ -127,45 +174,43 @@ impl Gate {
 
     /// The name of the visit cookie, if the browser sent it although its visitor does not agree or
     /// sends an opt-out signal; the cookie should then be deleted.
-    pub fn stale_visit_cookie(
-        &self,
-        caller: &RequestCaller<'_>,
-        ground: LegalBasis,
-    ) -> Option<&str> {
+    pub fn stale_visit_cookie(&self, caller: &HitCaller<'_>, ground: LegalBasis) -> Option<&str> {
         let name = self.sent_visit_cookie(caller)?;
-        let stored = || self.policy.stored_choice(caller.cookies);
-        let no = self
-            .policy
-            .signal_drop_reason(&caller.signals)
-            .or_else(|| self.policy.choice_drop_reason(stored().as_ref(), ground));
-        no.map(|_| name)
+        let choice = || {
+            self.policy
+                .choice_drop_reason(caller.choice.as_ref(), ground)
+        };
+        caller.signal.or_else(choice).map(|_| name)
     }
 
-    fn sent_visit_cookie(&self, caller: &RequestCaller<'_>) -> Option<&str> {
+    fn sent_visit_cookie(&self, caller: &HitCaller<'_>) -> Option<&str> {
         self.visit_cookie
             .as_deref()
-            .filter(|name| caller.cookies.has_cookie(name))
+            .filter(|name| caller.request.cookies.has_cookie(name))
     }
 
-    /// The grant the hit comes with, if any. Checks the reasons in the order of
-    /// [`DropReason::ALL`]; only the first that applies is counted.
-    fn check_hit(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, DropReason> {
-        let caller = hit.caller;
+    /// Checks the reasons in the order of [`DropReason::ALL`]; only the first that applies is
+    /// counted.
+    fn check_hit(&self, hit: &RawHit<'_>) -> Result<(), DropReason> {
+        let HitCaller {
+            request,
+            signal,
+            choice,
+        } = hit.caller;
         if hit.site.is_none() {
             return Err(DropReason::UnknownSite);
         }
 
-        if caller.signals.prefetch || caller.known_bot || hit.payload.webdriver {
+        if request.signals.prefetch || request.known_bot || hit.payload.webdriver {
             return Err(DropReason::NotAView);
         }
-        if let Some(signal) = self.policy.signal_drop_reason(&caller.signals) {
-            return Err(signal);
+        if let Some(signal) = signal {
+            return Err(*signal);
         }
 
-        let stored = self.policy.stored_choice(caller.cookies);
         if let Some(reason) = self
             .policy
-            .choice_drop_reason(stored.as_ref(), hit.legal_basis)
+            .choice_drop_reason(choice.as_ref(), hit.legal_basis)
         {
             return Err(reason);
         }
@@ -174,6 +219,89 @@ impl Gate {
             return Err(DropReason::RateLimited);
         }
 
-        Ok(stored.and_then(|stored| stored.id))
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::calendar::ZoneId;
+    use crate::config::{ConfigSources, load_config};
+    use crate::consent::keys::tests::{ONE, keys};
+    use crate::consent::{GrantEvidence, GrantLookup};
+    use crate::event::{
+        ClientAddress, ClientHints, HitKind, RequestCookies, ResolvedSite, SiteId, UserAgent,
+    };
+
+    const UNSIGNED: &str = "ff_consent=1.analytics.00112233445566778899aabbccddeeff";
+
+    /// Knows every grant, and counts how often it is asked.
+    #[derive(Default)]
+    struct AskedLedger(Arc<AtomicUsize>);
+
+    impl GrantLookup for AskedLedger {
+        fn is_live(&self, _: &ConsentId, _: u32, _: &mut dyn Iterator<Item = &str>) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+    }
+
+    fn request<'a>(cookies: &'a RequestCookies<'a>, gpc: bool) -> RequestCaller<'a> {
+        RequestCaller {
+            received_at: 0,
+            address: ClientAddress::new([198, 51, 100, 7].into()),
+            agent: UserAgent::new("Firefox"),
+            hints: ClientHints::default(),
+            language: None,
+            cookies,
+            signals: RequestSignals {
+                gpc,
+                ..RequestSignals::default()
+            },
+            known_bot: false,
+        }
+    }
+
+    #[test]
+    fn a_choice_is_verified_once_for_all_hits_of_a_request_and_not_if_a_signal_drops_them() {
+        let config = load_config(ConfigSources::default(), |_| unreachable!()).unwrap();
+        let ledger = AskedLedger::default();
+        let asked = Arc::clone(&ledger.0);
+        let proofs = GrantEvidence {
+            keys: keys(ONE, &config.consent.site).unwrap(),
+            withdrawn: Arc::default(),
+            grant_lookup: Box::new(ledger),
+        };
+        let policy = Arc::new(ConsentPolicy::new(&config, |_| 1, proofs));
+        let gate = Gate::new(&config, policy, Arc::default());
+        let mut cookies = RequestCookies::default();
+        cookies.push_line(UNSIGNED.as_bytes());
+
+        for (gpc, admitted, times) in [(false, true, 1), (true, false, 0)] {
+            let caller = gate.read_choice(request(&cookies, gpc));
+            for _ in 0..3 {
+                let hit = RawHit {
+                    caller: &caller,
+                    payload: HitPayload::new(HitKind::View, ""),
+                    site: Some(ResolvedSite {
+                        id: SiteId::from_key("mia"),
+                        zone: ZoneId(0),
+                        path: "/",
+                    }),
+                    legal_basis: LegalBasis::ConsentCookie,
+                    over_rate: false,
+                };
+                assert_eq!(gate.would_drop(&hit), !admitted);
+                let grant = gate.admit(hit).ok().and_then(|hit| {
+                    let id = hit.grant()?;
+                    Some(id.to_hex())
+                });
+                assert_eq!(grant.is_some(), admitted);
+            }
+            assert_eq!(asked.swap(0, Ordering::Relaxed), times);
+        }
     }
 }

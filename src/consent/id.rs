@@ -39,7 +39,7 @@ impl ConsentId {
         hex::encode_lower(&self.0.to_be_bytes())
     }
 
-    /// [`ConsentId::to_hex`] without an allocation: this runs on every hit.
+    /// [`ConsentId::to_hex`] without an allocation: this runs for every request with hits.
     pub(super) fn to_hex_digits(&self) -> [u8; 32] {
         let mut digits = [0; 32];
         hex::encode_lower_into(&self.0.to_be_bytes(), &mut digits);

@@ -119,8 +119,8 @@ impl GrantKeys {
         hex::encode_lower(&self.compute_mac(&self.keys[0].1, text))
     }
 
-    /// Uses the one-shot keyed BLAKE3: this runs on every hit, and a stored hasher would have to be
-    /// wiped each time.
+    /// Uses the one-shot keyed BLAKE3: this runs for every request with hits, and a stored hasher
+    /// would have to be wiped each time.
     fn compute_mac(&self, key: &GrantKey, signed: &str) -> [u8; MAC_BYTES] {
         let mac = blake3::keyed_hash(&key.0, &[&self.mac_prefix, signed.as_bytes()].concat());
         std::array::from_fn(|place| mac.as_bytes()[place])

@@ -21,7 +21,7 @@ mod withdrawn;
 
 pub use choice::{StoredChoice, expired_cookie};
 pub use drop_counters::DropCounters;
-pub use gate::{AdmittedHit, AdmittedMail, Gate, RawMail};
+pub use gate::{AdmittedHit, AdmittedMail, Gate, HitCaller, RawHit, RawMail};
 pub use id::ConsentId;
 pub use keys::{GrantKeys, GrantKeysError};
 pub use policy::{ConsentPolicy, ConsentTier, GrantEvidence, GrantLookup};
@@ -30,4 +30,10 @@ pub use withdrawn::{ConsentIdDigest, InheritedWithdrawals, WithdrawnGrants};
 
 // A hit until it is pseudonymised, and the id that links a grant in a browser to its records. Each
 // copy is made by `ConsentId::duplicate_id`.
-crate::unprintable!(AdmittedHit<'static>, ConsentId, StoredChoice<'static>);
+crate::unprintable!(
+    AdmittedHit<'static>,
+    ConsentId,
+    HitCaller<'static>,
+    RawHit<'static>,
+    StoredChoice<'static>,
+);

@@ -17,8 +17,8 @@ use crate::state_codec::{StateError, StateReader, StateWriter};
 /// SHA-256 of a consent id in its text form of 32 hex digits.
 pub type ConsentIdDigest = [u8; 32];
 
-/// The set is consulted for every hit. It is sharded so that HTTP workers do not contend for one
-/// lock.
+/// The set is consulted for every request with hits. It is sharded so that HTTP workers do not
+/// contend for one lock.
 const SHARD_COUNT: usize = 16;
 
 /// The maximum number of withdrawals returned by one call of `oldest_unsent`.

@@ -25,7 +25,7 @@ pub use mail::{LOADS_PER_OPENER, MailAction, ReaderKind};
 pub use problem::Problem;
 pub use problem_code::ProblemCode;
 pub use raw::{
-    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RequestCaller,
     RequestSignals, UserAgent,
 };
 pub use site::{OVERFLOW_SITE_NAME, ResolvedSite, SiteId};
@@ -40,5 +40,4 @@ crate::unprintable!(
     RequestCaller<'static>,
     RequestCookies<'static>,
     HitPayload<'static>,
-    RawHit<'static>,
 );

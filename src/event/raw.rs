@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{CurrencyCode, FaultKind, Money, RequestCookies, ResolvedSite, VitalBucket, WebVital};
+use super::{CurrencyCode, FaultKind, Money, RequestCookies, VitalBucket, WebVital};
 use crate::calendar::Millis;
 
 /// The client's IP address.
@@ -215,19 +215,4 @@ pub enum LegalBasis {
     /// The operator declares that the site obtains consent in its own way. A stored refusal takes
     /// precedence.
     Declared,
-}
-
-/// One hit as received: a payload and the caller that sent it.
-pub struct RawHit<'a> {
-    /// The client that sent the hit.
-    pub caller: &'a RequestCaller<'a>,
-    /// The content of the hit.
-    pub payload: HitPayload<'a>,
-    /// The site of the page. `None` if no site matches it, or if the request was not sent by that
-    /// site.
-    pub site: Option<ResolvedSite<'a>>,
-    /// The legal basis the hit is counted on.
-    pub legal_basis: LegalBasis,
-    /// Whether the rate limit of its network or its site was exceeded.
-    pub over_rate: bool,
 }

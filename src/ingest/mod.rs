@@ -1,5 +1,5 @@
 //! Stage 1: the HTTP endpoints for hits. Reads the request within its limits, makes
-//! [`crate::event::RawHit`]s, submits what the gate admits, and responds once the counts are on
+//! [`crate::consent::RawHit`]s, submits what the gate admits, and responds once the counts are on
 //! disk.
 //!
 //! Counted, dropped and repeated hits get the same response, byte for byte, so that it reveals

@@ -9,13 +9,13 @@ use super::headers::RequestHeaders;
 use super::service::IngestService;
 use crate::aggregate::{Aggregator, CountedEvent, SegmentSums, StringId};
 use crate::cluster::{BufferReader, CallBuffer, CallKind, PeerId};
+use crate::consent::RawHit;
 use crate::enrich::PageUrl;
 use crate::event::{
-    CounterKind, CounterValues, Dimension, DropReason, HitKind, HitPayload, LegalBasis, RawHit,
-    Subject,
+    CounterKind, CounterValues, Dimension, DropReason, HitKind, HitPayload, LegalBasis, Subject,
 };
 use crate::http::{peer_address, strip_port};
-use crate::pseudonym::{Event, pseudonymize};
+use crate::pseudonym::{Event, Pseudonymizer};
 use crate::visits::VisitEstimate;
 
 /// What a view would add.
@@ -141,7 +141,9 @@ impl IngestService {
         &self,
         view: &PreviewedView<'_>,
     ) -> Result<(Event, Option<PeerId>), DropReason> {
-        let (caller, client) = self.request_caller(&view.fields, &view.origin);
+        let (request, client) = self.request_caller(&view.fields, &view.origin);
+        let caller = self.gate.read_choice(request);
+        let request = caller.request();
         let url = format!("https://{}{}", strip_port(view.host), view.path);
         let page = PageUrl::parse(&url).map_err(|_| DropReason::UnknownSite)?;
         let hosts = self.directory.resolver();
@@ -159,14 +161,15 @@ impl IngestService {
         let site = site.ok_or(DropReason::UnknownSite)?;
         let facts =
             self.enricher
-                .derive_attributes(&page, "", client, &caller.address, caller.language);
-        let key = self.keys.get_or_create(site.zone, caller.received_at);
+                .derive_attributes(&page, "", client, &request.address, request.language);
+        let key = self.keys.get_or_create(site.zone, request.received_at);
         let owner = self
             .cluster
             .as_ref()
-            .and_then(|cluster| cluster.remote_owner(caller.address.network(), key.span.start));
+            .and_then(|cluster| cluster.remote_owner(request.address.network(), key.span.start));
         let item = page.clean_path_below(site.path).into();
-        let event = pseudonymize(hit, site, item, facts, &key, self.mode);
+        let mut pseudonymizer = Pseudonymizer::default();
+        let event = pseudonymizer.pseudonymize(hit, site, item, facts, &key, self.mode);
         Ok((event, owner))
     }
 }

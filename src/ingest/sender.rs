@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::config::{TrackerDialect, VisitorMode};
+use crate::consent::HitCaller;
 use crate::enrich::ClientClass;
-use crate::event::RequestCaller;
 
 /// What a body claims about its sender. Deliberately without `Debug`.
 #[derive(Default)]
@@ -30,8 +30,8 @@ pub(super) struct ThirdPartyClaims<'c> {
 
 /// The visitor that a hit is attributed to.
 pub(super) struct HitSender<'a> {
-    /// Address, agent and signals, as the gate needs them.
-    pub(super) caller: RequestCaller<'a>,
+    /// Address, agent, signals and choice, as the gate needs them.
+    pub(super) caller: HitCaller<'a>,
     /// Browser and device classes derived from the agent.
     pub(super) client: ClientClass,
     /// Key of the rate limit, derived from the network.

@@ -14,15 +14,15 @@ use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, PeerId};
 use crate::config::{CompatibleRules, Config, TrackerDialect, VisitorMode};
-use crate::consent::{Gate, expired_cookie};
+use crate::consent::{Gate, HitCaller, RawHit, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
     ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Money, Problem,
-    ProblemCode, RawHit, RequestCaller, ResolvedSite, SiteId, UserAgent,
+    ProblemCode, RequestCaller, ResolvedSite, SiteId, UserAgent,
 };
 use crate::http::{RateLimiters, TrustedProxies};
 use crate::journal::{CommitError, HitQueue};
-use crate::pseudonym::{DayKeys, Event, pseudonymize};
+use crate::pseudonym::{DayKeys, Event, Pseudonymizer};
 use crate::sites::{SiteDirectory, SiteResolver, VisitedSite};
 
 /// The parts that a hit passes through.
@@ -82,6 +82,15 @@ impl IngestService {
     }
 }
 
+/// A hit with a readable URL, and its site.
+struct SentHit<'a> {
+    /// Its position in the request.
+    place: usize,
+    payload: HitPayload<'a>,
+    page: &'a PageUrl<'a>,
+    matched: SiteMatch<'a>,
+}
+
 /// The result of pseudonymising a request's hits.
 pub(super) struct PseudonymizedHits {
     pub(super) events: Vec<Event>,
@@ -133,6 +142,7 @@ impl IngestService {
         let pages: Vec<Result<PageUrl<'_>, UrlError>> =
             urls.iter().map(|url| PageUrl::parse(url)).collect();
         let sender = self.request_sender(fields, origin);
+        let mut pseudonymizer = Pseudonymizer::default();
         let hosts = self.directory.resolver();
 
         let mut sealed = PseudonymizedHits {
@@ -150,55 +160,88 @@ impl IngestService {
                 continue;
             };
             let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
-            let SiteMatch {
-                site,
-                legal_basis: ground,
-                is_site_server: server,
-            } = self.match_site(&hosts, fields, origin, page, said);
-            self.cap_amount(&mut payload, site, &hosts);
-            let visitor = said
-                .filter(|_| server)
-                .map(|(_, claims)| self.claimed_sender(fields, &sender, claims));
-            let HitSender {
-                caller,
-                client,
-                network,
-                mode,
-            } = visitor.as_ref().unwrap_or(&sender);
-            let mut raw = RawHit {
-                caller,
+            let matched = self.match_site(&hosts, fields, origin, page, said);
+            self.cap_amount(&mut payload, matched.site, &hosts);
+            let hit = SentHit {
+                place,
                 payload,
-                site,
-                legal_basis: ground,
-                over_rate: false,
+                page,
+                matched,
             };
-            if let Some(owner) = self.remote_owner(&raw, selection) {
-                sealed.push_remote(owner, place);
-                continue;
-            }
-            raw.over_rate = self
-                .rates
-                .is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
-            match self.process_hit(raw, page, &hosts, *client, *mode) {
-                Some((mut event, site)) => {
-                    let visited = VisitedSite {
-                        id: site.id,
-                        at: event.at,
-                        name: || hosts.profile_name(page.host(), page.lookup_path()),
-                    };
-                    let is_limited = || self.rates.is_new_site_limited(*network);
-                    if !self.directory.site_names().admit_site(visited, is_limited) {
-                        event.site = SiteId::overflow_site();
-                    }
-                    self.push_event(&mut sealed, event, site);
-                }
-                None if sealed.cookie.is_none() => {
-                    sealed.cookie = self.expired_visit_cookie(caller, site, ground)
-                }
-                None => {}
+            match said.filter(|_| hit.matched.is_site_server) {
+                None => self.pseudonymize_hit(
+                    hit,
+                    &sender,
+                    &mut pseudonymizer,
+                    &hosts,
+                    selection,
+                    &mut sealed,
+                ),
+                Some((_, claims)) => self.pseudonymize_hit(
+                    hit,
+                    &self.claimed_sender(fields, &sender, claims),
+                    &mut Pseudonymizer::default(),
+                    &hosts,
+                    selection,
+                    &mut sealed,
+                ),
             }
         }
         sealed
+    }
+
+    /// Pseudonymises a hit if it may be counted here.
+    fn pseudonymize_hit<'s>(
+        &self,
+        hit: SentHit<'s>,
+        sender: &'s HitSender<'s>,
+        pseudonymizer: &mut Pseudonymizer<'s>,
+        hosts: &SiteResolver,
+        selection: &HitSelection,
+        sealed: &mut PseudonymizedHits,
+    ) {
+        let SentHit {
+            place,
+            payload,
+            page,
+            matched: SiteMatch {
+                site, legal_basis, ..
+            },
+        } = hit;
+        let mut raw = RawHit {
+            caller: &sender.caller,
+            payload,
+            site,
+            legal_basis,
+            over_rate: false,
+        };
+        if let Some(owner) = self.remote_owner(&raw, selection) {
+            sealed.push_remote(owner, place);
+            return;
+        }
+
+        raw.over_rate = self.rates.is_hit_limited(
+            sender.network,
+            site.map_or(SiteId::PLATFORM, |site| site.id),
+        );
+        match self.process_hit(raw, page, hosts, sender, pseudonymizer) {
+            Some((mut event, site)) => {
+                let visited = VisitedSite {
+                    id: site.id,
+                    at: event.at,
+                    name: || hosts.profile_name(page.host(), page.lookup_path()),
+                };
+                let is_limited = || self.rates.is_new_site_limited(sender.network);
+                if !self.directory.site_names().admit_site(visited, is_limited) {
+                    event.site = SiteId::overflow_site();
+                }
+                self.push_event(sealed, event, site);
+            }
+            None if sealed.cookie.is_none() => {
+                sealed.cookie = self.expired_visit_cookie(&sender.caller, site, legal_basis)
+            }
+            None => {}
+        }
     }
 
     /// Anyone can send an amount. An amount over the site's bound is counted but not added up.
@@ -251,8 +294,9 @@ impl IngestService {
     fn remote_owner(&self, raw: &RawHit<'_>, selection: &HitSelection) -> Option<PeerId> {
         let cluster = self.cluster.as_deref()?;
         let zone = raw.site.filter(|_| selection.may_forward)?.zone;
-        let day = self.keys.get_or_create(zone, raw.caller.received_at);
-        let owner = cluster.remote_owner(raw.caller.address.network(), day.span.start)?;
+        let request = raw.caller.request();
+        let day = self.keys.get_or_create(zone, request.received_at);
+        let owner = cluster.remote_owner(request.address.network(), day.span.start)?;
         (!self.gate.would_drop(raw)).then_some(owner)
     }
 
@@ -278,7 +322,7 @@ impl IngestService {
         let (caller, client) = self.request_caller(fields, origin);
         HitSender {
             network: self.rates.network_key(&caller.address),
-            caller,
+            caller: self.gate.read_choice(caller),
             client,
             mode: self.mode,
         }
@@ -312,7 +356,7 @@ impl IngestService {
     /// cookie.
     fn expired_visit_cookie(
         &self,
-        caller: &RequestCaller<'_>,
+        caller: &HitCaller<'_>,
         site: Option<ResolvedSite<'_>>,
         ground: LegalBasis,
     ) -> Option<String> {
@@ -328,13 +372,13 @@ impl IngestService {
         raw: RawHit<'p>,
         page: &PageUrl<'_>,
         hosts: &SiteResolver,
-        client: ClientClass,
-        mode: VisitorMode,
+        sender: &HitSender<'_>,
+        pseudonymizer: &mut Pseudonymizer<'p>,
     ) -> Option<(Event, ResolvedSite<'p>)> {
         let site = raw.site;
         let hit = self.gate.admit(raw).ok()?;
         let site = site?;
-        let (caller, payload) = (hit.caller(), hit.payload());
+        let (request, payload) = (hit.caller().request(), hit.payload());
         let item = item_name(payload, page, site, hosts);
         // A referrer on another host of the same site is treated as one on the page's own host.
         let own = is_same_site_referrer(hosts, site, &payload.referrer)
@@ -343,12 +387,13 @@ impl IngestService {
         let facts = self.enricher.derive_attributes(
             page,
             referrer,
-            client,
-            &caller.address,
-            caller.language,
+            sender.client,
+            &request.address,
+            request.language,
         );
-        let key = self.keys.get_or_create(site.zone, caller.received_at);
-        Some((pseudonymize(hit, site, item, facts, &key, mode), site))
+        let key = self.keys.get_or_create(site.zone, request.received_at);
+        let event = pseudonymizer.pseudonymize(hit, site, item, facts, &key, sender.mode);
+        Some((event, site))
     }
 
     /// The visitor that a site's server names. Signals and cookies are the request's, because the
@@ -377,7 +422,7 @@ impl IngestService {
         let no_person =
             (known && client.bot) || self.enricher.data_centres().contains_address(&address);
         let caller = RequestCaller {
-            received_at: sender.caller.received_at,
+            received_at: sender.caller.request().received_at,
             address,
             agent,
             hints: ClientHints::default(),
@@ -392,7 +437,7 @@ impl IngestService {
             VisitorMode::None
         };
         HitSender {
-            caller,
+            caller: self.gate.read_choice(caller),
             client,
             network,
             mode,

@@ -10,7 +10,8 @@
 //!   when the day is over;
 //! - a value leaves this module only inside [`Event`] and [`MailEvent`], which have no field for an
 //!   address, an agent or a whole URL, and it is only used as a key in memory: it has no `Debug`, no
-//!   `Serialize`, and only `visits` may use its hash for tables (tests/it/layers.rs).
+//!   `Serialize`, and only `visits` may use its hash for tables (tests/it/layers.rs). A
+//!   [`Pseudonymizer`] keeps the last one to itself, and cannot outlive the caller it is of.
 
 mod day_keys;
 mod locked_key;
@@ -21,12 +22,13 @@ pub use day_keys::{DayKey, DayKeys};
 pub use locked_key::{KeySource, harden_process};
 pub use mail::{MailEvent, MailEventInput, pseudonymize_mail};
 pub(crate) use pseudonymize::MembershipHash;
-pub use pseudonymize::{Event, StoredVisitorKey, Visitor, VisitorKey, pseudonymize};
+pub use pseudonymize::{Event, Pseudonymizer, StoredVisitorKey, Visitor, VisitorKey};
 
 // Values that distinguish visitors, events that contain them, and the keys they are made with.
 crate::unprintable!(
     Event,
     MailEvent,
+    Pseudonymizer<'static>,
     StoredVisitorKey,
     Visitor,
     VisitorKey,

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 use super::day_keys::DayKey;
 use crate::calendar::{DaySpan, Millis};
 use crate::config::VisitorMode;
-use crate::consent::{AdmittedHit, ConsentId};
+use crate::consent::{AdmittedHit, ConsentId, HitCaller};
 use crate::enrich::VisitAttributes;
 use crate::event::{ClientAddress, HitDetail, HitKind, ResolvedSite, SiteId};
 use crate::state_codec::{StateError, StateReader, StateWriter};
@@ -25,7 +25,7 @@ impl VisitorKey {
     }
 
     /// The part that is kept in the day's state in `visits`, the only place that keeps anything of
-    /// a value longer than its hit exists.
+    /// a value longer than its event exists.
     pub(crate) fn to_stored(&self) -> StoredVisitorKey {
         StoredVisitorKey(self.0[..9].try_into().expect("9 of 16 bytes are 9"))
     }
@@ -109,6 +109,16 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// The same values, for another hit of the same caller, site and day.
+    fn duplicate(&self) -> Visitor {
+        Visitor {
+            key: VisitorKey(self.key.0),
+            network: self.network,
+            platform_network: self.platform_network,
+            grant: self.grant,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests(key: u128, network: u64, grant: Option<u64>) -> Visitor {
         Visitor {
@@ -149,45 +159,81 @@ pub struct Event {
     pub interactive: bool,
 }
 
-/// The only constructor of [`Event`]. Takes the hit by value, so address and agent end here.
-pub fn pseudonymize(
-    hit: AdmittedHit<'_>,
-    site: ResolvedSite<'_>,
-    item: Box<str>,
-    facts: VisitAttributes,
-    key: &DayKey,
-    mode: VisitorMode,
-) -> Event {
-    let payload = hit.payload();
-    let about_nobody =
-        mode == VisitorMode::None || matches!(payload.kind, HitKind::Vital | HitKind::Fault);
-    let visitor = (!about_nobody).then(|| {
+/// Turns admitted hits into events. Remembers the values of the last hit's visitor, because the hits
+/// of a request mostly have one visitor, site and day.
+#[derive(Default)]
+pub struct Pseudonymizer<'c> {
+    last: Option<LastVisitor<'c>>,
+}
+
+struct LastVisitor<'c> {
+    caller: &'c HitCaller<'c>,
+    site: SiteId,
+    key: Arc<DayKey>,
+    visitor: Visitor,
+}
+
+impl<'c> Pseudonymizer<'c> {
+    /// The only constructor of [`Event`]. Takes the hit by value, and returns no address and no agent.
+    pub fn pseudonymize(
+        &mut self,
+        hit: AdmittedHit<'c>,
+        site: ResolvedSite<'_>,
+        item: Box<str>,
+        facts: VisitAttributes,
+        key: &Arc<DayKey>,
+        mode: VisitorMode,
+    ) -> Event {
+        let payload = hit.payload();
+        let about_nobody =
+            mode == VisitorMode::None || matches!(payload.kind, HitKind::Vital | HitKind::Fault);
+        let visitor = (!about_nobody).then(|| self.visitor_of(&hit, site.id, key));
+        Event {
+            site: site.id,
+            span: Arc::clone(&key.span),
+            at: hit.caller().request().received_at.max(key.span.start),
+            kind: payload.kind,
+            visitor,
+            without_cookie: (mode == VisitorMode::FlagCookie).then(|| hit.without_visit_cookie()),
+            item,
+            facts,
+            detail: payload.detail.clone(),
+            id: payload.id,
+            engaged_ms: payload.engaged_ms,
+            interactive: match payload.kind {
+                HitKind::Click => true,
+                HitKind::Event => !payload.passive,
+                HitKind::View | HitKind::Leave | HitKind::Vital | HitKind::Fault => false,
+            },
+        }
+    }
+
+    /// The visitor's values. They are the last ones only for the same caller, site and key: a
+    /// caller's address, agent and grant do not change while it is borrowed.
+    fn visitor_of(&mut self, hit: &AdmittedHit<'c>, site: SiteId, key: &Arc<DayKey>) -> Visitor {
         let caller = hit.caller();
-        derive_visitor(
+        let is_last = |last: &&LastVisitor<'c>| {
+            std::ptr::eq(last.caller, caller) && last.site == site && Arc::ptr_eq(&last.key, key)
+        };
+        if let Some(last) = self.last.as_ref().filter(is_last) {
+            return last.visitor.duplicate();
+        }
+
+        let request = caller.request();
+        let visitor = derive_visitor(
             key.secret.as_bytes(),
-            site.id,
-            &caller.address,
-            caller.agent.expose(),
+            site,
+            &request.address,
+            request.agent.expose(),
             hit.grant(),
-        )
-    });
-    Event {
-        site: site.id,
-        span: Arc::clone(&key.span),
-        at: hit.caller().received_at.max(key.span.start),
-        kind: payload.kind,
-        visitor,
-        without_cookie: (mode == VisitorMode::FlagCookie).then(|| hit.without_visit_cookie()),
-        item,
-        facts,
-        detail: payload.detail.clone(),
-        id: payload.id,
-        engaged_ms: payload.engaged_ms,
-        interactive: match payload.kind {
-            HitKind::Click => true,
-            HitKind::Event => !payload.passive,
-            HitKind::View | HitKind::Leave | HitKind::Vital | HitKind::Fault => false,
-        },
+        );
+        self.last = Some(LastVisitor {
+            caller,
+            site,
+            key: Arc::clone(key),
+            visitor: visitor.duplicate(),
+        });
+        visitor
     }
 }
 
@@ -264,76 +310,4 @@ pub(super) fn finish_visitor_key(hasher: &blake3::Hasher) -> VisitorKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "0123456789abcdef0123456789abcdef";
-
-    fn sealed(key: u8, site: &str, address: &str, agent: &str, id: &str) -> Visitor {
-        let address = ClientAddress::new(address.parse().unwrap());
-        derive_visitor(
-            &[key; 32],
-            SiteId::from_key(site),
-            &address,
-            agent,
-            ConsentId::from_hex(id).as_ref(),
-        )
-    }
-
-    fn value(key: u8, site: &str, address: &str, agent: &str) -> [u8; 16] {
-        sealed(key, site, address, agent, "").key.0
-    }
-
-    #[test]
-    fn the_same_person_is_another_value_on_another_site_day_address_or_agent() {
-        let one = value(1, "mia", "198.51.100.7", "Firefox");
-        assert_eq!(one, value(1, "mia", "198.51.100.7", "Firefox"));
-        let others = [
-            value(2, "mia", "198.51.100.7", "Firefox"),
-            value(1, "tom", "198.51.100.7", "Firefox"),
-            value(1, "mia", "198.51.100.8", "Firefox"),
-            value(1, "mia", "198.51.100.7", "Firefo"),
-            value(1, "mia", "2001:db8::7", "Firefox"),
-        ];
-        assert!(others.iter().all(|other| *other != one));
-    }
-
-    #[test]
-    fn a_network_is_one_value_for_its_addresses_and_agents_and_another_on_another_site_or_day() {
-        let network = |key, site, address| sealed(key, site, address, "Firefox", "").network;
-        let platform =
-            |key, site, address| sealed(key, site, address, "Firefox", "").platform_network;
-        let one = network(1, "mia", "198.51.100.7");
-        assert!(
-            one == network(1, "mia", "198.51.100.200")
-                && one == sealed(1, "mia", "198.51.100.7", "x", ID).network
-        );
-        for other in [
-            network(2, "mia", "198.51.100.7"),
-            network(1, "tom", "198.51.100.7"),
-            network(1, "mia", "198.51.101.7"),
-            platform(1, "mia", "198.51.100.7"),
-        ] {
-            assert!(one != other);
-        }
-        assert!(network(1, "mia", "2001:db8:1:2::3") == network(1, "mia", "2001:db8:1:ffff::4"));
-        assert!(network(1, "mia", "2001:db8:1::3") != network(1, "mia", "2001:db8:2::3"));
-        assert!(platform(1, "mia", "198.51.100.7") == platform(1, "tom", "198.51.100.8"));
-        assert!(platform(1, "mia", "198.51.100.7") != platform(2, "mia", "198.51.100.7"));
-    }
-
-    #[test]
-    fn a_grant_is_one_value_whoever_shows_it_and_another_on_another_site_or_day() {
-        let grant = |key, site, address, id| sealed(key, site, address, "Firefox", id).grant;
-        let one = grant(1, "mia", "198.51.100.7", ID);
-        assert!(one.is_some() && one == grant(1, "mia", "203.0.113.9", ID));
-        for other in [
-            grant(2, "mia", "198.51.100.7", ID),
-            grant(1, "tom", "198.51.100.7", ID),
-            grant(1, "mia", "198.51.100.7", &ID.replace('f', "e")),
-            grant(1, "mia", "198.51.100.7", ""),
-        ] {
-            assert!(one != other);
-        }
-    }
-}
+mod tests;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use footfall::clock::Clock;
 use footfall::config::{Secret, VisitorMode, load_config};
 use footfall::consent::{
-    ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup,
+    ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup, RawHit,
 };
 use footfall::enrich::{CountryDatabase, Enricher, PageUrl};
 use footfall::event::{
-    ClientAddress, ClientHints, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
-    RequestCookies, RequestSignals, SiteId, UserAgent,
+    ClientAddress, ClientHints, HitKind, HitPayload, LegalBasis, RequestCaller, RequestCookies,
+    RequestSignals, SiteId, UserAgent,
 };
 use footfall::journal::{JournalWriter, WriterParts};
-use footfall::pseudonym::{DayKeys, pseudonymize};
+use footfall::pseudonym::{DayKeys, Pseudonymizer};
 use footfall::sites::SiteDirectory;
 
 use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
@@ -266,6 +266,7 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
         let page = PageUrl::parse("https://pages.example/u/mia").unwrap();
         let site = hosts.resolve_page(page.host(), page.lookup_path()).unwrap();
         let payload = HitPayload::new(HitKind::View, "");
+        let caller = gate.read_choice(caller);
         let hit = RawHit {
             caller: &caller,
             payload,
@@ -274,8 +275,9 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
             over_rate: false,
         };
         let admitted = gate.admit(hit).unwrap();
-        let facts = enricher.derive_attributes(&page, "", client, &caller.address, None);
-        let event = pseudonymize(
+        let address = &caller.request().address;
+        let facts = enricher.derive_attributes(&page, "", client, address, None);
+        let event = Pseudonymizer::default().pseudonymize(
             admitted,
             site,
             page.clean_path_below(site.path).into(),

@@ -483,6 +483,7 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
         }
         if [
             "event/raw.rs",
+            "consent/gate.rs",
             "pseudonym/pseudonymize.rs",
             "pseudonym/mail.rs",
             "mail/classifier.rs",
