@@ -261,12 +261,12 @@ fn a_store_that_was_moved_to_a_server_gets_a_replica() {
         || server.log().contains("store rebuild-replica"),
         "the empty one is refused",
     );
+    until(|| reported(&server) == Ok(9), "the other one has joined");
     let rebuild = replicas.store_command("rebuild-replica", &two);
     let told = said(program::run(&server, &rebuild));
     assert!(told.contains("copied from"), "{told}");
 
     server.flush();
-    until(|| reported(&server) == Ok(9), "they are read");
     replicas.until_equal("both have the same tables");
 }
 
