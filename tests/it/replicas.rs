@@ -71,6 +71,18 @@ impl Replicas {
         self.engines[1].restart();
     }
 
+    /// Makes a database of the second one that holds nothing but this name and URLs of a set, in SQL.
+    fn record_set_of_second(&self, record: &str) {
+        for statement in [
+            "CREATE DATABASE footfall",
+            "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
+             DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY at",
+            &format!("INSERT INTO footfall.replica_sets (name, urls) VALUES ({record})"),
+        ] {
+            self.engines[1].sql_in("default", statement);
+        }
+    }
+
     /// Waits until both have the same tables.
     fn until_equal(&self, what: &str) {
         let both = || [tables(&self.engines[0]), tables(&self.engines[1])];
@@ -368,10 +380,11 @@ fn a_change_that_takes_too_long_on_the_first_replica_is_on_the_other_one_too() {
 
     let body = json!({"hosts": ["shop.example"], "zone": "UTC"}).to_string();
     let register = || operate(&server, "PUT", "/api/v1/sites/shop", &body);
-    until(
-        || register().text().contains("change_unconfirmed"),
-        "it takes longer than its caller waits",
-    );
+    let is_unconfirmed = || {
+        let answer = register();
+        answer.status == 503 && answer.text().contains("change_unconfirmed")
+    };
+    until(is_unconfirmed, "it takes longer than its caller waits");
     let names = |engine: &Engine| engine.sql("SELECT DISTINCT name FROM sites");
     until(
         || replicas.engines.each_ref().map(names) == ["shop\n", "shop\n"],
@@ -384,14 +397,7 @@ fn a_change_that_takes_too_long_on_the_first_replica_is_on_the_other_one_too() {
 fn a_first_start_that_dies_half_way_leaves_no_replica_that_is_refused() {
     let mut replicas = Replicas::start();
     replicas.engines[0].kill();
-    for statement in [
-        "CREATE DATABASE footfall",
-        "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
-         DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY at",
-        "INSERT INTO footfall.replica_sets (name, urls) VALUES ('new', [])",
-    ] {
-        replicas.engines[1].sql_in("default", statement);
-    }
+    replicas.record_set_of_second("'new', []");
 
     let server = replicas.server(&[]);
     count_views(&server, 0..5);

@@ -277,14 +277,7 @@ fn a_foreign_database_at_a_replicas_address_does_not_end_a_collector_that_runs()
     count_views(&server, 0..5);
     server.flush();
     replicas.lose_second();
-    for statement in [
-        "CREATE DATABASE footfall",
-        "CREATE TABLE footfall.replica_sets (name String, urls Array(String), at \
-         DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY at",
-        "INSERT INTO footfall.replica_sets (name, urls) VALUES ('another', ['http://elsewhere'])",
-    ] {
-        replicas.engines[1].sql_in("default", statement);
-    }
+    replicas.record_set_of_second("'another', ['http://elsewhere']");
     count_views(&server, 5..9);
     until(
         || server.log().contains("are no replicas of each other"),
