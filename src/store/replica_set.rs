@@ -263,12 +263,16 @@ fn choose_set(
 ) -> Result<NewSet, StoreError> {
     let place = || options.place();
     let all = || others.iter().chain([own]);
-    let mut filled = others.iter().filter(|other| other.is_filled);
-    match (own.is_filled, others.iter().any(|other| other.is_filled)) {
-        // It was told before the others took rows, and so were they.
-        (_, true) if own.set.is_some() && filled.all(|other| other.set == own.set) => {
-            Ok(NewSet::OfOne(own.set.clone().unwrap_or_default()))
-        }
+    let filled: Vec<_> = others.iter().filter(|other| other.is_filled).collect();
+    // It was told before the others took rows, and so were they.
+    if let Some(set) = &own.set
+        && !filled.is_empty()
+        && filled.iter().all(|other| other.set.as_ref() == Some(set))
+    {
+        return Ok(NewSet::OfOne(set.clone()));
+    }
+
+    match (own.is_filled, !filled.is_empty()) {
         (true, true) => Err(StoreError::OtherReplicaSet { place: place() }),
         (false, true) => Err(StoreError::ReplicaEmpty { place: place() }),
         (true, false) => Ok(NewSet::OfOne(own.id.clone().unwrap_or_default())),
