@@ -353,6 +353,8 @@ impl JournalWriter {
             .hits
             .fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
         self.stats.mails.fetch_add(mails, Ordering::Relaxed);
+        // Before the answers, so that the metrics include every hit that was answered.
+        self.update_stats();
         notify_hits(hits, Ok(()));
         Ok(more)
     }

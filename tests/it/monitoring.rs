@@ -153,3 +153,18 @@ fn prometheus_accepts_the_rules_their_tests_the_dashboard_and_the_metrics_page()
     assert!(matches!(check.status.code(), Some(0 | 3)), "{printed}");
     assert!(!printed.contains("error"), "{printed}");
 }
+
+#[test]
+fn a_scrape_right_after_an_answer_includes_the_answered_hit() {
+    let server = Server::start_with(SITES, &["limits.items_per_site=1"]);
+    let mut client = server.client();
+    let answer = hit(&mut client, &view("/u/mia"), &[]);
+    assert_eq!(answer.status, 202);
+
+    for page in 1..=1_000 {
+        let answer = hit(&mut client, &view(&format!("/u/mia/{page}")), &[]);
+        assert_eq!(answer.status, 202);
+        let over = server.metric("footfall_over_limit_values_total");
+        assert_eq!(over, page, "the pages beyond the first are over the limit");
+    }
+}
