@@ -293,11 +293,21 @@ impl Server {
 
     /// Resident memory in bytes, with the embedded engine's process.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Resident memory in bytes without pages of files, with the embedded engine's process.
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// A value of the processes' status in bytes.
+    fn memory(&self, field: &str) -> u64 {
         let kib = |pid: u32| -> Option<u64> {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
             let kib = status
                 .lines()
-                .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+                .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"))?;
             kib.trim().parse().ok()
         };
         let own = kib(self.pid()).expect("a child to ask about");
