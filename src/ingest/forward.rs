@@ -19,6 +19,7 @@ use super::error::{IngestError, lost_owner_error, partly_counted_error, unavaila
 use super::headers::RequestHeaders;
 use super::sender::ThirdPartyClaims;
 use super::service::{IngestService, PseudonymizedHits};
+use super::visit_cookies::VisitCookies;
 use super::wire::{self, ParsedBody};
 use crate::cluster::{BufferReader, CallBuffer, CallFailure, CallKind, PeerId};
 use crate::event::ClientAddress;
@@ -179,25 +180,25 @@ impl<'a> HitRequest<'a> {
 /// What a collector made of a request's hits.
 struct TakenHits {
     events: Vec<Event>,
-    cookie: Option<String>,
+    cookies: VisitCookies,
     calls: Vec<ForwardCall>,
 }
 
 impl IngestService {
-    /// Answers the call of another collector: the outcome, and the visit cookie to set.
+    /// Answers the call of another collector: the outcome, and the visit cookies.
     pub async fn answer_forwarded(&self, request: CallBuffer) -> CallBuffer {
         let taken = self.take_hits(&request, false);
         drop(request);
-        let (outcome, cookie) = match taken {
-            None => (ForwardOutcome::Rejected, None),
+        let (outcome, cookies) = match taken {
+            None => (ForwardOutcome::Rejected, VisitCookies::default()),
             Some(taken) => match self.store_hits(taken.events).await {
-                Ok(()) => (ForwardOutcome::OnDisk, taken.cookie),
-                Err(error) => (ForwardOutcome::from_error(error), None),
+                Ok(()) => (ForwardOutcome::OnDisk, taken.cookies),
+                Err(error) => (ForwardOutcome::from_error(error), VisitCookies::default()),
             },
         };
         let mut reply = CallBuffer::with_capacity(128);
         reply.push_byte(outcome as u8);
-        reply.push_bytes(cookie.unwrap_or_default().as_bytes());
+        reply.push_bytes(cookies.to_reply().as_bytes());
         reply
     }
 
@@ -226,26 +227,29 @@ impl IngestService {
         };
         let PseudonymizedHits {
             events,
-            cookie,
+            cookies,
             remote,
             ..
         } = taken;
         Some(TakenHits {
             events,
-            cookie,
+            cookies,
             calls: request.forward_calls(remote, &self.cookie_names),
         })
     }
 
     /// Returns when the events are on disk here, and the calls' hits at other collectors; with the
-    /// visit cookie that one of those sets.
+    /// visit cookies of those.
     pub(super) async fn store_everywhere(
         &self,
         events: Vec<Event>,
         calls: Vec<ForwardCall>,
-    ) -> Result<Option<String>, IngestError> {
+    ) -> HitsOutcome {
         if calls.is_empty() {
-            return self.store_events(events).await.map(|()| None);
+            return self
+                .store_own(events)
+                .await
+                .unwrap_or(Ok(VisitCookies::default()));
         }
         let (stored, sent) = tokio::join!(self.store_own(events), self.send_hits(calls, 1));
         join_parts(stored.into_iter().chain([sent]))
@@ -255,7 +259,10 @@ impl IngestService {
     async fn store_own(&self, events: Vec<Event>) -> Option<HitsOutcome> {
         match events.is_empty() {
             true => None,
-            false => Some(self.store_events(events).await.map(|()| None)),
+            false => {
+                let stored = self.store_events(events).await;
+                Some(stored.map(|()| VisitCookies::default()))
+            }
         }
     }
 
@@ -266,12 +273,7 @@ impl IngestService {
         join_parts(join_all(sent).await)
     }
 
-    async fn send_request(
-        &self,
-        owner: PeerId,
-        request: CallBuffer,
-        attempt: u8,
-    ) -> Result<Option<String>, IngestError> {
+    async fn send_request(&self, owner: PeerId, request: CallBuffer, attempt: u8) -> HitsOutcome {
         let Some(cluster) = &self.cluster else {
             return Err(lost_owner_error());
         };
@@ -287,7 +289,7 @@ impl IngestService {
         drop(request);
         let TakenHits {
             events,
-            cookie,
+            mut cookies,
             calls,
         } = taken.ok_or_else(lost_owner_error)?;
         let resent = async {
@@ -297,22 +299,23 @@ impl IngestService {
             }
         };
         let (stored, sent) = tokio::join!(self.store_own(events), resent);
-        join_parts(stored.into_iter().chain(sent)).map(|of_others| cookie.or(of_others))
+        cookies.extend(join_parts(stored.into_iter().chain(sent))?);
+        Ok(cookies)
     }
 }
 
-/// What became of some hits of a request: the visit cookie to set, if they are on disk.
-type HitsOutcome = Result<Option<String>, IngestError>;
+/// What became of some hits of a request: the visit cookies, if they are on disk.
+type HitsOutcome = Result<VisitCookies, IngestError>;
 
 /// The outcome of a request whose hits were counted in parts. A sender repeats a request that is
 /// answered 503, so that is the answer only if no part was counted.
 fn join_parts(parts: impl IntoIterator<Item = HitsOutcome>) -> HitsOutcome {
-    let (mut cookie, mut counted, mut failure) = (None, false, None);
+    let (mut cookies, mut counted, mut failure) = (VisitCookies::default(), false, None);
     for part in parts {
         match part {
             Ok(of_part) => {
                 counted = true;
-                cookie = cookie.or(of_part);
+                cookies.extend(of_part);
             }
             Err(error) if failure.as_ref().is_none_or(IngestError::is_uncounted) => {
                 failure = Some(error);
@@ -321,7 +324,7 @@ fn join_parts(parts: impl IntoIterator<Item = HitsOutcome>) -> HitsOutcome {
         }
     }
     match failure {
-        None => Ok(cookie),
+        None => Ok(cookies),
         Some(error) if counted && error.is_uncounted() => Err(partly_counted_error()),
         Some(error) => Err(error),
     }
@@ -350,13 +353,13 @@ impl ForwardOutcome {
         }
     }
 
-    /// The visit cookie to set, if the hits are on disk.
-    fn read_reply(reply: &CallBuffer) -> Result<Option<String>, IngestError> {
+    /// The visit cookies, if the hits are on disk.
+    fn read_reply(reply: &CallBuffer) -> HitsOutcome {
         let mut from = BufferReader::new(reply.as_bytes());
         let error = match from.read_byte() {
             Some(0) => {
-                let cookie = std::str::from_utf8(from.rest()).unwrap_or("");
-                return Ok((!cookie.is_empty()).then(|| cookie.to_owned()));
+                let cookies = std::str::from_utf8(from.rest()).unwrap_or("");
+                return Ok(VisitCookies::from_reply(cookies));
             }
             Some(1) => CommitError::QueueFull,
             Some(2) => CommitError::DiskFull,

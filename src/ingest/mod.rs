@@ -17,6 +17,7 @@ mod preview;
 mod sender;
 mod service;
 mod site_match;
+mod visit_cookies;
 mod wire;
 
 pub use compat::register_compat_routes;

@@ -1,6 +1,5 @@
 //! The endpoint for hits of our own script.
 
-use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
@@ -8,6 +7,7 @@ use super::error::{IngestError, body_error, unread_error};
 use super::forward::{HitEndpoint, HitRequest, HitSelection, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::service::{IngestService, PseudonymizedHits};
+use super::visit_cookies::VisitCookies;
 use super::wire;
 use crate::event::{Problem, ProblemCode};
 use crate::http::{peer_address, read_body};
@@ -18,15 +18,13 @@ pub async fn post_hit(
     mut payload: web::Payload,
     edge: web::Data<IngestService>,
 ) -> Result<HttpResponse, Problem> {
-    let (unreadable, cookie) = match accept_body(&request, &mut payload, &edge).await {
+    let (unreadable, cookies) = match accept_body(&request, &mut payload, &edge).await {
         Ok(accepted) => accepted,
         Err(error) => return Err(error.into_problem(&mut payload, edge.body_timeout).await),
     };
 
     let mut answer = HttpResponse::Accepted();
-    if let Some(cookie) = cookie {
-        answer.insert_header((SET_COOKIE, cookie));
-    }
+    cookies.add_to_response(&mut answer);
     Ok(if unreadable.is_empty() {
         answer.finish()
     } else {
@@ -48,12 +46,12 @@ struct UnreadableHit {
     detail: String,
 }
 
-/// Processes the hits of a body. Returns those that could not be parsed, and the cookie to set.
+/// Processes the hits of a body. Returns those that could not be parsed, and the visit cookies.
 async fn accept_body(
     request: &HttpRequest,
     payload: &mut web::Payload,
     edge: &IngestService,
-) -> Result<(Vec<UnreadableHit>, Option<String>), IngestError> {
+) -> Result<(Vec<UnreadableHit>, VisitCookies), IngestError> {
     let fields = RequestHeaders::from_header_map(request.headers());
     edge.check_headers(&fields).map_err(unread_error)?;
     let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
@@ -61,7 +59,7 @@ async fn accept_body(
         .map_err(|error| body_error(error, edge.max_body_bytes))?;
     // Personal data of the request does not leave this block, except in wiped buffers for the
     // collectors that count its hits: only events wait for the disk.
-    let (events, cookie, mut unreadable, calls) = {
+    let (events, mut cookies, mut unreadable, calls) = {
         let text = String::from_utf8_lossy(&body);
         let request = HitRequest {
             endpoint: HitEndpoint::Native,
@@ -78,7 +76,7 @@ async fn accept_body(
         } = wire::parse_body(&text, edge.max_hits)?;
         let PseudonymizedHits {
             events,
-            cookie,
+            cookies,
             no_page,
             remote,
         } = edge.pseudonymize_hits(
@@ -93,10 +91,10 @@ async fn accept_body(
             return Err(first_problem(unreadable).into());
         }
         let calls = request.forward_calls(remote, &edge.cookie_names);
-        (events, cookie, unreadable, calls)
+        (events, cookies, unreadable, calls)
     };
 
-    let of_others = edge.store_everywhere(events, calls).await?;
+    cookies.extend(edge.store_everywhere(events, calls).await?);
     unreadable.sort_by_key(|(hit, _)| *hit);
     let named = unreadable.into_iter();
     let unreadable = named.map(|(hit, problem)| UnreadableHit {
@@ -104,7 +102,7 @@ async fn accept_body(
         code: problem.code.name(),
         detail: problem.detail.into_owned(),
     });
-    Ok((unreadable.collect(), cookie.or(of_others)))
+    Ok((unreadable.collect(), cookies))
 }
 
 /// The problem of a body without any readable hit: that of its first hit.

@@ -10,6 +10,7 @@ use super::forward::{HitSelection, RequestOrigin};
 use super::headers::RequestHeaders;
 use super::sender::{HitSender, SenderClaims, ThirdPartyClaims};
 use super::site_match::{HostCheck, SiteMatch};
+use super::visit_cookies::VisitCookies;
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, PeerId};
@@ -94,8 +95,7 @@ struct SentHit<'a> {
 /// The result of pseudonymising a request's hits.
 pub(super) struct PseudonymizedHits {
     pub(super) events: Vec<Event>,
-    /// The visit cookie to set, for a visitor who came without it.
-    pub(super) cookie: Option<String>,
+    pub(super) cookies: VisitCookies,
     /// Positions of the hits whose URL cannot be parsed.
     pub(super) no_page: Vec<usize>,
     /// Positions of the hits that other collectors count, by collector.
@@ -147,7 +147,7 @@ impl IngestService {
 
         let mut sealed = PseudonymizedHits {
             events: Vec::with_capacity(hits.len()),
-            cookie: None,
+            cookies: VisitCookies::default(),
             no_page: Vec::new(),
             remote: Vec::new(),
         };
@@ -237,10 +237,12 @@ impl IngestService {
                 }
                 self.push_event(sealed, event, site);
             }
-            None if sealed.cookie.is_none() => {
-                sealed.cookie = self.expired_visit_cookie(&sender.caller, site, legal_basis)
+            None => {
+                if let Some(expired) = self.expired_visit_cookie(&sender.caller, site, legal_basis)
+                {
+                    sealed.cookies.add(expired);
+                }
             }
-            None => {}
         }
     }
 
@@ -263,11 +265,10 @@ impl IngestService {
         if event.without_cookie == Some(true)
             && !matches!(event.kind, HitKind::Leave | HitKind::Vital | HitKind::Fault)
         {
-            // A body has one visitor: later hits come from the visitor who was just counted.
-            event.without_cookie = Some(sealed.cookie.is_none());
-            sealed
-                .cookie
-                .get_or_insert_with(|| format!("{}{}", self.visit_cookie_prefix, site.path));
+            // A body has one visitor of a site: the browser would have sent its cookie with the
+            // site's later hits.
+            let is_new = sealed.cookies.set(&self.visit_cookie_prefix, site);
+            event.without_cookie = Some(is_new);
         }
         sealed.events.push(event);
     }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::consent::set_cookies;
 use crate::support::{ABSENT, Answer, Body, DAY, SITES, Server, hit, signed, view};
 
 const ID: &str = "00112233445566778899aabbccddeeff";
@@ -529,6 +530,46 @@ fn the_flag_cookie_is_one_value_for_everybody_and_never_extended() {
         (totals["hits"].as_u64(), totals["visitors"].as_u64()),
         (Some(1001), Some(1000))
     );
+}
+
+#[test]
+fn a_body_of_several_sites_sets_or_deletes_the_visit_cookie_of_each() {
+    let server = Server::start_with(SITES, &["visitor.mode=flag_cookie"]);
+    let mut client = server.client();
+    let body = format!(
+        "[{0},{1},{0},{2},{1}]",
+        view("/u/mia"),
+        view("/u/tom"),
+        view("/u/tom/shop")
+    );
+    let set = "ff_visit=1; Max-Age=86400; Secure; HttpOnly; SameSite=Lax; Path=/u/";
+    assert_eq!(
+        set_cookies(&hit(&mut client, &body, &[])),
+        [format!("{set}mia"), format!("{set}tom")]
+    );
+
+    // The browser says no more to be counted: each site's cookie is deleted.
+    let refused = hit(
+        &mut client,
+        &body,
+        &[("Cookie", "ff_consent=2.none; ff_visit=1")],
+    );
+    let deleted = "ff_visit=; Max-Age=0; Path=/u/";
+    let own = set_cookies(&refused);
+    assert_eq!(own.len(), 2, "{own:?}");
+    for (cookie, site) in own.iter().zip(["mia", "tom"]) {
+        assert!(cookie.starts_with(&format!("{deleted}{site};")), "{cookie}");
+    }
+
+    server.flush();
+    for (site, hits) in [("mia", 2), ("tom", 3)] {
+        let totals = server.report(site, DAY)["totals"].clone();
+        assert_eq!(
+            (totals["hits"].as_u64(), totals["visitors"].as_u64()),
+            (Some(hits), Some(1)),
+            "{site}"
+        );
+    }
 }
 
 #[test]

@@ -1,48 +1,85 @@
-//! Reads loosely written JSON: unknown keys are ignored, since a later version of the product may
-//! send them; a wrong type is an error that names the key.
+//! Reads loosely written JSON: unknown keys are ignored, whatever their values, since a later version
+//! of the product may send them; a wrong type is an error that names the key.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::ValidationError;
 use crate::ingest::wire::{self, without_lone_surrogates};
 
-/// Deliberately without `Debug`: it may hold an address.
-pub(super) struct JsonObject(Map<String, Value>);
+/// The values are parsed when they are taken. Deliberately without `Debug`: it may hold an address.
+#[derive(Default)]
+pub(super) struct JsonObject(HashMap<String, Box<RawValue>>);
 
 impl JsonObject {
-    pub(super) fn from_value(
-        value: Value,
-        field: &'static str,
-    ) -> Result<JsonObject, ValidationError> {
-        match value {
-            Value::Object(map) => Ok(JsonObject(map)),
-            _ => Err(ValidationError {
+    /// Parses a body.
+    pub(super) fn parse(text: &str, field: &'static str) -> Result<JsonObject, ValidationError> {
+        serde_json::from_str(text)
+            .map(JsonObject)
+            .map_err(|error| ValidationError {
                 field,
-                rule: "must be an object",
-            }),
-        }
+                rule: match error.is_data() {
+                    true => "must be an object",
+                    false => "must be JSON",
+                },
+            })
     }
 
-    /// An object, or a text that holds one, as older scripts send it. Any other text is an empty
-    /// object.
-    pub(super) fn from_value_or_text(
-        value: Option<Value>,
+    /// Removes an object.
+    pub(super) fn take_object(&mut self, key: &'static str) -> Result<JsonObject, ValidationError> {
+        self.take_raw(&[key])
+            .and_then(|value| serde_json::from_str(value.get()).ok())
+            .map(JsonObject)
+            .ok_or(ValidationError {
+                field: key,
+                rule: "must be an object",
+            })
+    }
+
+    /// Removes an object, or a text that holds one, as older scripts send it. Any other text is an
+    /// empty object, and so is a key that is not present.
+    pub(super) fn take_object_or_text(
+        &mut self,
+        keys: &[&str],
         field: &'static str,
     ) -> Result<JsonObject, ValidationError> {
-        match value {
-            None => Ok(JsonObject(Map::new())),
-            Some(Value::String(text)) => match serde_json::from_str(&text) {
-                Ok(Value::Object(map)) => Ok(JsonObject(map)),
-                _ => Ok(JsonObject(Map::new())),
-            },
-            Some(value) => JsonObject::from_value(value, field),
+        let Some(value) = self.take_raw(keys) else {
+            return Ok(JsonObject::default());
+        };
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(text) => Ok(JsonObject::parse(&text, field).unwrap_or_default()),
+            Err(_) => serde_json::from_str(value.get())
+                .map(JsonObject)
+                .map_err(|_| ValidationError {
+                    field,
+                    rule: "must be an object",
+                }),
         }
     }
 
     /// Removes the first of the keys that is present and not `null`.
-    pub(super) fn take_value(&mut self, keys: &[&str]) -> Option<Value> {
+    fn take_raw(&mut self, keys: &[&str]) -> Option<Box<RawValue>> {
         keys.iter()
-            .find_map(|key| self.0.remove(*key).filter(|value| !value.is_null()))
+            .find_map(|key| self.0.remove(*key).filter(|value| value.get() != "null"))
+    }
+
+    /// The same, parsed.
+    pub(super) fn take_value(
+        &mut self,
+        keys: &[&'static str],
+    ) -> Result<Option<Value>, ValidationError> {
+        let Some(value) = self.take_raw(keys) else {
+            return Ok(None);
+        };
+        serde_json::from_str(value.get())
+            .map(Some)
+            .map_err(|_| ValidationError {
+                field: long_key(keys),
+                rule: "must have numbers below 1e308 and at most 125 levels",
+            })
     }
 
     /// A text. Errors name the last of the keys, the long form.
@@ -50,7 +87,7 @@ impl JsonObject {
         &mut self,
         keys: &[&'static str],
     ) -> Result<Option<String>, ValidationError> {
-        match self.take_value(keys) {
+        match self.take_value(keys)? {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(ValidationError {
@@ -64,7 +101,7 @@ impl JsonObject {
         &mut self,
         keys: &[&'static str],
     ) -> Result<Option<bool>, ValidationError> {
-        match self.take_value(keys) {
+        match self.take_value(keys)? {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(_) => Err(ValidationError {
@@ -78,7 +115,7 @@ impl JsonObject {
         &mut self,
         key: &'static str,
     ) -> Result<Option<f64>, ValidationError> {
-        match self.take_value(&[key]) {
+        match self.take_value(&[key])? {
             None => Ok(None),
             Some(Value::Number(number)) => Ok(number.as_f64()),
             Some(_) => Err(ValidationError {
@@ -89,15 +126,26 @@ impl JsonObject {
     }
 }
 
-pub(super) fn parse_json(body: &[u8], field: &'static str) -> Result<Value, ValidationError> {
+/// The text of a body, in which bytes that are no UTF-8 and unpaired surrogates are replaced.
+pub(super) fn body_text(body: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(body);
-    let whole =
-        |_| without_lone_surrogates(&text).and_then(|whole| serde_json::from_str(&whole).ok());
-    serde_json::from_str(&text).or_else(|error| {
-        whole(error).ok_or(ValidationError {
-            field,
-            rule: "must be JSON",
-        })
+    match without_lone_surrogates(&text) {
+        Some(whole) => Cow::Owned(whole),
+        None => text,
+    }
+}
+
+/// The values of an array.
+pub(super) fn parse_array(
+    text: &str,
+    field: &'static str,
+) -> Result<Vec<Box<RawValue>>, ValidationError> {
+    serde_json::from_str(text).map_err(|error| ValidationError {
+        field,
+        rule: match error.is_data() {
+            true => "must be an array",
+            false => "must be JSON",
+        },
     })
 }
 

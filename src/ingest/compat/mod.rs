@@ -21,6 +21,7 @@ use super::headers::RequestHeaders;
 use super::sender::{SenderClaims, ThirdPartyClaims};
 use super::service::{IngestService, PseudonymizedHits};
 use super::site_match::HostCheck;
+use super::visit_cookies::VisitCookies;
 use crate::config::TrackerDialect;
 use crate::event::{HitPayload, Problem};
 use crate::http::{peer_address, read_body};
@@ -109,8 +110,8 @@ async fn handle_request(
         Ok(CompatOutcome {
             size,
             unreadable,
-            cookie,
-        }) => Ok(endpoint.success_response(size, &unreadable, cookie)),
+            cookies,
+        }) => Ok(endpoint.success_response(size, &unreadable, cookies)),
         Err(CompatError::Invalid(complaint)) => Ok(endpoint.error_response(&complaint)),
         Err(CompatError::Ingest(error)) => {
             Err(error.into_problem(&mut payload, edge.body_timeout).await)
@@ -122,7 +123,7 @@ async fn handle_request(
 struct CompatOutcome {
     size: usize,
     unreadable: Vec<(usize, ValidationError)>,
-    cookie: Option<String>,
+    cookies: VisitCookies,
 }
 
 async fn accept_hits(
@@ -159,7 +160,7 @@ async fn accept_hits(
         };
         let PseudonymizedHits {
             events,
-            cookie,
+            cookies,
             no_page,
             remote,
         } = edge.pseudonymize_hits(
@@ -184,14 +185,14 @@ async fn accept_hits(
             CompatOutcome {
                 size,
                 unreadable,
-                cookie,
+                cookies,
             },
             request.forward_calls(remote, &edge.cookie_names),
         )
     };
 
     let of_others = edge.store_everywhere(events, calls).await?;
-    taken.cookie = taken.cookie.or(of_others);
+    taken.cookies.extend(of_others);
     Ok(taken)
 }
 

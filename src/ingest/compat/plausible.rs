@@ -6,13 +6,13 @@
 use serde_json::Value;
 
 use super::ValidationError;
-use super::json::{JsonObject, parse_json, truncate_string};
+use super::json::{JsonObject, body_text, truncate_string};
 use crate::event::{FaultKind, HitDetail, HitKind, HitPayload};
 use crate::ingest::wire::{MAX_ENGAGED_MILLIS, MAX_URL_BYTES, money_detail};
 
 pub(super) fn parse_hit(body: &[u8]) -> Result<HitPayload<'static>, ValidationError> {
-    let mut event = JsonObject::from_value(parse_json(body, "request")?, "request")?;
-    let name = parse_name(event.take_value(&["n", "name"]))?;
+    let mut event = JsonObject::parse(&body_text(body), "request")?;
+    let name = parse_name(event.take_value(&["n", "name"])?)?;
     let url = event
         .take_string(&["u", "url"])?
         .filter(|url| !url.is_empty());
@@ -21,11 +21,10 @@ pub(super) fn parse_hit(body: &[u8]) -> Result<HitPayload<'static>, ValidationEr
         rule: "must not be empty",
     })?;
     event.take_string(&["d", "domain"])?;
-    let mut props =
-        JsonObject::from_value_or_text(event.take_value(&["p", "m", "props", "meta"]), "props")?;
+    let mut props = event.take_object_or_text(&["p", "m", "props", "meta"], "props")?;
     let passive = event.take_bool(&["i", "interactive"])? == Some(false);
-    let engaged = parse_engaged_millis(event.take_value(&["e"]))?;
-    let revenue = JsonObject::from_value_or_text(event.take_value(&["$", "revenue"]), "revenue")?;
+    let engaged = parse_engaged_millis(event.take_value(&["e"])?)?;
+    let revenue = event.take_object_or_text(&["$", "revenue"], "revenue")?;
 
     let mut hit = HitPayload::new(HitKind::View, truncate_string(url, MAX_URL_BYTES));
     hit.referrer = truncate_string(
@@ -106,7 +105,7 @@ fn parse_engaged_millis(value: Option<Value>) -> Result<u32, ValidationError> {
 /// An unreadable amount is ignored and the event counted, because scripts send `{}` where an
 /// element has no revenue.
 fn parse_amount(mut revenue: JsonObject) -> HitDetail {
-    let value = match revenue.take_value(&["amount"]) {
+    let value = match revenue.take_value(&["amount"]).ok().flatten() {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,

@@ -1,11 +1,12 @@
 //! The responses that the products' scripts expect. Counted and dropped hits get the same bytes; no
 //! response allows another origin.
 
-use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
 use super::{CompatEndpoint, ValidationError};
+use crate::ingest::visit_cookies::VisitCookies;
 
 /// One transparent pixel.
 const PIXEL_GIF: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0\x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
@@ -16,15 +17,13 @@ impl CompatEndpoint {
         self,
         size: usize,
         unreadable: &[(usize, ValidationError)],
-        cookie: Option<String>,
+        cookies: VisitCookies,
     ) -> HttpResponse {
         let mut answer = match self {
             CompatEndpoint::Plausible => HttpResponse::Accepted(),
             _ => HttpResponse::Ok(),
         };
-        if let Some(cookie) = cookie {
-            answer.insert_header((SET_COOKIE, cookie));
-        }
+        cookies.add_to_response(&mut answer);
         match self {
             CompatEndpoint::Plausible => {
                 answer.content_type("text/plain; charset=utf-8").body("ok")

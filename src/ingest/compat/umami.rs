@@ -6,9 +6,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use serde_json::Value;
-
-use super::json::{JsonObject, parse_json, truncate_string};
+use super::json::{JsonObject, body_text, parse_array, truncate_string};
 use super::{ParsedHits, ValidationError};
 use crate::event::{HitDetail, HitKind, HitPayload, WebVital};
 use crate::ingest::sender::SenderClaims;
@@ -26,18 +24,12 @@ const VITAL_RANGES: [(&str, WebVital, f64); 5] = [
 
 pub(super) fn parse_single(body: &[u8]) -> Result<ParsedHits, ValidationError> {
     let mut read = ParsedHits::default();
-    read.push_envelope(parse_json(body, "body")?)?;
+    read.push_envelope(&body_text(body))?;
     Ok(read)
 }
 
 pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, ValidationError> {
-    let Value::Array(envelopes) = parse_json(body, "body")? else {
-        return Err(ValidationError {
-            field: "body",
-            rule: "must be an array",
-        });
-    };
-
+    let envelopes = parse_array(&body_text(body), "body")?;
     if envelopes.is_empty() || envelopes.len() > most {
         return Err(ValidationError {
             field: "body",
@@ -47,7 +39,7 @@ pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, Valida
 
     let mut read = ParsedHits::default();
     for (place, envelope) in envelopes.into_iter().enumerate() {
-        if let Err(complaint) = read.push_envelope(envelope) {
+        if let Err(complaint) = read.push_envelope(envelope.get()) {
             read.unreadable.push((place, complaint));
         }
     }
@@ -55,12 +47,11 @@ pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, Valida
 }
 
 impl ParsedHits {
-    fn push_envelope(&mut self, envelope: Value) -> Result<(), ValidationError> {
+    fn push_envelope(&mut self, envelope: &str) -> Result<(), ValidationError> {
         self.size += 1;
-        let mut envelope = JsonObject::from_value(envelope, "body")?;
+        let mut envelope = JsonObject::parse(envelope, "body")?;
         let kind = envelope.take_string(&["type"])?.unwrap_or_default();
-        let payload = envelope.take_value(&["payload"]).unwrap_or(Value::Null);
-        let mut payload = JsonObject::from_value(payload, "payload")?;
+        let mut payload = envelope.take_object("payload")?;
         let claims = Rc::new(parse_claims(&mut payload)?);
         match kind.as_str() {
             "event" => {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, address, totals};
 use crate::canary::{files, holds};
+use crate::consent::set_cookies;
 use crate::mail::{PERSON, link, load, mail_settings, persons, pixel, report};
 use crate::support::{ABSENT, AGENT, Client, NOON, Server, ask, grant_of, hit, until, view};
 
@@ -206,6 +207,27 @@ fn the_visit_cookie_is_set_by_the_owner_and_reaches_the_browser() {
     }
     cluster.flush();
     assert_eq!(totals(&cluster.servers[0], "mia"), (20, 40));
+}
+
+#[test]
+fn the_visit_cookies_of_several_sites_reach_the_browser_from_any_collector() {
+    let cluster = Cluster::start(2, "", &["visitor.mode=\"flag_cookie\""]);
+    let body = format!("[{0},{1},{0},{1}]", view("/u/mia"), view("/u/tom"));
+    for person in 0..20 {
+        let (address, cookie) = (address(person), grant_of(person as u128 + 7));
+        let who = [("X-Forwarded-For", address.as_str()), ("Cookie", &cookie)];
+        let answer = hit(&mut cluster.servers[0].client(), &body, &who);
+
+        let paths: Vec<_> = set_cookies(&answer)
+            .into_iter()
+            .map(|cookie| cookie.rsplit_once("; Path=").unwrap().1)
+            .collect();
+        assert_eq!((answer.status, paths), (202, vec!["/u/mia", "/u/tom"]));
+    }
+    cluster.flush();
+    for site in ["mia", "tom"] {
+        assert_eq!(totals(&cluster.servers[0], site), (20, 40), "{site}");
+    }
 }
 
 #[test]

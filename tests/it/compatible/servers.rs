@@ -228,6 +228,50 @@ fn a_batch_speaks_of_several_visitors_and_each_hit_keeps_its_own() {
 }
 
 #[test]
+fn what_is_not_read_of_a_hit_spoils_neither_the_hit_nor_its_batch() {
+    let server = start();
+    let mut client = server.client();
+    let envelope = |person: usize, more: &str| {
+        let ip = format!("198.51.100.{person}");
+        let payload = told(TOKEN, &ip, AGENT).to_string();
+        let payload = payload.replacen('{', &format!("{{{more}"), 1);
+        format!(r#"{{"type":"event","payload":{payload}}}"#)
+    };
+    let own = [
+        ("X-Forwarded-Host", "collector.internal"),
+        ("Origin", ABSENT),
+        ("Cookie", ABSENT),
+        ("User-Agent", NODE),
+    ];
+    let mut send = |path: &str, body: &str| ask(&mut client, "POST", path, body, &own);
+    let deep = format!(r#""data":{}{},"#, "[".repeat(300), "]".repeat(300));
+    let cases = [
+        (r#""data":{"price":1e999},"#, 200),
+        (&*deep, 200),
+        (r#""title":"\ud83d","#, 200),
+        (r#""name":1e999,"#, 400),
+        (r#""name":{"a":[1e999]},"#, 400),
+    ];
+    let mut counted = 0;
+    for (more, status) in cases {
+        let odd = envelope(9, more);
+        assert_eq!(send("/api/send", &odd).status, status, "{more}");
+
+        let batch = format!("[{},{odd},{}]", envelope(1, ""), envelope(2, ""));
+        let answer: Value = serde_json::from_str(&send("/api/batch", &batch).text()).unwrap();
+        let errors = u64::from(status == 400);
+        assert_eq!(
+            (answer["processed"].as_u64(), answer["errors"].as_u64()),
+            (Some(3 - errors), Some(errors)),
+            "{more}: {answer}"
+        );
+        counted += 2 + 2 * (1 - errors);
+    }
+    server.flush();
+    assert_eq!(totals(&server, "tom")[..2], [counted, 3]);
+}
+
+#[test]
 fn in_flag_cookie_mode_a_server_sets_no_cookie_and_has_no_visitors() {
     let server = Server::start_with(
         &format!("{SITES}{}", super::ACCEPT),
