@@ -121,6 +121,10 @@ impl HeldAttributes {
         if sums.rows.is_empty() {
             return;
         }
+        if self.rows.is_empty() {
+            // Those that the segment before carried over are many, and hits wait for them.
+            self.reserve(sums);
+        }
         self.id_map.truncate(base as usize);
         while self.id_map.len() < base as usize {
             self.map_next_id(OTHER_VALUE);
@@ -177,6 +181,16 @@ impl HeldAttributes {
                 AttributeCounts::default()
             }) += *counts;
         }
+    }
+
+    fn reserve(&mut self, sums: &AttributeSums) {
+        self.rows.reserve(sums.rows.len());
+        self.strings.reserve(sums.strings.len());
+        self.id_map.reserve(sums.strings.len());
+        let (strings, state) = (&self.strings, &self.state);
+        self.string_index.reserve(sums.strings.len(), |&place| {
+            state.hash_one(&*strings[place as usize])
+        });
     }
 
     /// Whether there are rows of a day that is over.

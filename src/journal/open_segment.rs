@@ -28,6 +28,31 @@ impl OpenSegment {
         keys: &mut SegmentKeys,
         carried: AttributeSums,
     ) -> Result<(OpenSegment, AttributeSums), JournalError> {
+        OpenSegment::create_with_buffer(folder, id, keys, carried, Vec::new())
+    }
+
+    /// Creates the segment after this one, in the same way.
+    ///
+    /// It takes over the buffer of frames: the frame of carried rows has megabytes, and hits wait
+    /// while it is written, so its pages should not be new.
+    pub(super) fn create_next(
+        &mut self,
+        folder: &JournalFolder,
+        id: SegmentId,
+        keys: &mut SegmentKeys,
+        carried: AttributeSums,
+    ) -> Result<(OpenSegment, AttributeSums), JournalError> {
+        let frame = std::mem::take(&mut self.frame);
+        OpenSegment::create_with_buffer(folder, id, keys, carried, frame)
+    }
+
+    fn create_with_buffer(
+        folder: &JournalFolder,
+        id: SegmentId,
+        keys: &mut SegmentKeys,
+        carried: AttributeSums,
+        mut frame: Vec<u8>,
+    ) -> Result<(OpenSegment, AttributeSums), JournalError> {
         let delta = SegmentDelta {
             first_string_id: 1,
             first_attribute_string_id: 0,
@@ -39,7 +64,7 @@ impl OpenSegment {
         let cipher = keys
             .segment_cipher(id)
             .expect("the key of the running process is known");
-        let mut frame = Vec::new();
+        frame.clear();
         let number = keys.next_nonce();
         frame::write_frame(&mut frame, |out| {
             payload::write_open_payload(out, FrameKind::Carried, &delta, &cipher, number)

@@ -200,8 +200,10 @@ impl Collector {
             number: self.open.file.id.number + 1,
             ..self.open.file.id
         };
-        let (next, carried) =
-            OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried).unwrap();
+        let (next, carried) = self
+            .open
+            .create_next(&self.folder, id, &mut self.keys, carried)
+            .unwrap();
         let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open, next);
         self.behind.push((file.id, segment, carried));
     }

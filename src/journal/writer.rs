@@ -488,14 +488,16 @@ impl JournalWriter {
             epoch: self.epoch,
             collector: self.folder.collector_id(),
         };
-        let (next, carried) =
-            match OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried) {
-                Ok(created) => created,
-                Err(error) => {
-                    self.log_full(&error.to_string());
-                    return Ok(false);
-                }
-            };
+        let created = self
+            .open_segment
+            .create_next(&self.folder, id, &mut self.keys, carried);
+        let (next, carried) = match created {
+            Ok(created) => created,
+            Err(error) => {
+                self.log_full(&error.to_string());
+                return Ok(false);
+            }
+        };
 
         self.add_drops(now);
         let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open_segment, next);
