@@ -27,11 +27,12 @@ macro_rules! file {
 
 type StaticPage = (&'static str, &'static str, &'static str);
 
-pub(super) const SAMPLE_PAGES: [StaticPage; 4] = [
+pub(super) const SAMPLE_PAGES: [StaticPage; 5] = [
     file!("/u/demo", HTML, "sample/demo.html"),
     file!("/u/demo/shop", HTML, "sample/shop.html"),
     file!("/assets/sample/page.css", CSS, "sample/page.css"),
     file!("/assets/sample/glazes.csv", CSV, "sample/glazes.csv"),
+    file!("/assets/sample/icon.svg", SVG, "sample/icon.svg"),
 ];
 
 pub(super) fn register_pages(files: &'static [StaticPage], config: &mut web::ServiceConfig) {

@@ -92,6 +92,7 @@ const TABLE: &[Row] = &[
     ("GET /platform", "", 200, PUBLIC),
     ("GET /assets/{file}", "", 404, PUBLIC),
     ("GET /assets/sample/glazes.csv", "", 200, PUBLIC),
+    ("GET /assets/sample/icon.svg", "", 200, PUBLIC),
     ("GET /assets/sample/page.css", "", 200, PUBLIC),
     ("GET /u/demo", "", 200, PUBLIC),
     ("GET /u/demo/shop", "", 200, PUBLIC),
