@@ -404,7 +404,7 @@ impl SegmentFile {
         let path = folder.segment_path(id.number, "open");
         let end = (HEADER_BYTES + frame.len()) as u64;
         let reserved = RESERVE_CHUNK_BYTES.max(end.next_multiple_of(RESERVE_CHUNK_BYTES));
-        let create = || {
+        let write = || {
             let file = OpenOptions::new()
                 .create_new(true)
                 .read(true)
@@ -416,14 +416,14 @@ impl SegmentFile {
             file.sync_all()?;
             Ok(file)
         };
-        let file = create().map_err(|error| {
-            // An incomplete file must not remain: nothing in it was acknowledged, and the rows
-            // carried into it are still counted in the segment before.
+        let written = write().map_err(JournalError::from_io(&path));
+        let created = written.and_then(|file| folder.sync_folder().map(|()| file));
+        let file = created.inspect_err(|_| {
+            // The file must not remain: nothing in it was acknowledged, and the rows carried into
+            // it are still counted in the segment before.
             let _ = std::fs::remove_file(&path);
             let _ = folder.sync_folder();
-            JournalError::from_io(&path)(error)
         })?;
-        folder.sync_folder()?;
         Ok(SegmentFile {
             id,
             path,
