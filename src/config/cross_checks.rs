@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::access::is_strong_hash;
 use super::cluster::parse_collector;
 use super::{
-    Config, ConsentBasis, MemoryBudget, TokenAlgorithm, UpgradeStep, compatible, find_id_collision,
+    Config, ConsentBasis, MemoryBudget, TokenAlgorithm, UpgradeStep, VisitorMode, compatible,
+    find_id_collision,
 };
 use crate::event::SiteId;
 
@@ -377,6 +378,17 @@ fn secret_source_key(key: &str, file: &str) -> String {
 }
 
 fn check_sites(config: &Config, rules: &mut ViolationList) {
+    // The path of a visit cookie ends at a semicolon, and browsers compare it in ASCII.
+    let is_cookie_path = |path: &str| path.bytes().all(|b| b.is_ascii_graphic() && b != b';');
+    for (place, rule) in config.profiles.iter().enumerate() {
+        rules.require(
+            config.visitor.mode != VisitorMode::FlagCookie || is_cookie_path(&rule.path),
+            format!("profiles[{place}].path"),
+            &["profiles", "visitor.mode"],
+            "must be ASCII without spaces and semicolons, because it is the path of visit cookies",
+        );
+    }
+
     // A name must denote one site in one zone: two rules may share a template only if their zones
     // are equal.
     for (place, rule) in config.profiles.iter().enumerate() {

@@ -215,6 +215,16 @@ fn a_bad_value_ends_with_code_2_its_key_and_what_is_accepted() {
             "/u/{profile}",
         ),
         (
+            "[visitor]\nmode = \"flag_cookie\"\n[[profiles]]\nhost = \"a.test\"\npath = \"/a;b/{profile}\"\nzone = \"UTC\"\n",
+            "profiles[0].path",
+            "semicolons",
+        ),
+        (
+            "[visitor]\nmode = \"flag_cookie\"\n[[profiles]]\nhost = \"a.test\"\npath = \"/\u{fc}ber/{profile}\"\nzone = \"UTC\"\n",
+            "profiles[0].path",
+            "ASCII",
+        ),
+        (
             "[test]\nclock = true\n[server]\nlisten = \"0.0.0.0:80\"\n",
             "test.clock",
             "loopback",
