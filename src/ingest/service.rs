@@ -95,6 +95,7 @@ struct SentHit<'a> {
 /// The result of pseudonymising a request's hits.
 pub(super) struct PseudonymizedHits {
     pub(super) events: Vec<Event>,
+    /// The visit cookies to set, for a visitor who came without them, or to delete.
     pub(super) cookies: VisitCookies,
     /// Positions of the hits whose URL cannot be parsed.
     pub(super) no_page: Vec<usize>,

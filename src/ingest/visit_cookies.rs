@@ -8,15 +8,16 @@ use actix_web::http::header::SET_COOKIE;
 
 use crate::event::{ResolvedSite, SiteId};
 
-/// Separates cookies in the reply of another collector. It is valid in a header value and occurs
-/// in no path, so that a collector of an older version, which reads one cookie, accepts it.
+/// Separates cookies in the reply of another collector. It is valid in a header value and occurs in
+/// no path. A collector of an older version makes one header of the reply, and a browser keeps its
+/// last path.
 const SEPARATOR: char = '\t';
 
 /// The `Set-Cookie` values of a response, at most one for each path.
 #[derive(Default)]
 pub(super) struct VisitCookies {
     values: Vec<String>,
-    /// The sites that have one. A site with an alias has two paths.
+    /// The sites whose cookies [`VisitCookies::set`] added. A site with an alias has two paths.
     sites: Vec<SiteId>,
 }
 

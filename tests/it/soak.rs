@@ -1,5 +1,5 @@
-//! A simulated week, or three: while days pass, memory stays as it is, and the store has as many parts and
-//! bytes as the rows of those days need.
+//! Simulated days: memory stays as it is from day to day, and the store has as many parts and bytes
+//! as the rows of those days need.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Reads loosely written JSON: unknown keys are ignored, whatever their values, since a later version
-//! of the product may send them; a wrong type is an error that names the key.
+//! Reads loosely written JSON: unknown keys are ignored, whatever their values, since a later
+//! version of the product may send them; a wrong type is an error that names the key.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,15 +28,23 @@ impl JsonObject {
             })
     }
 
-    /// Removes an object.
-    pub(super) fn take_object(&mut self, key: &'static str) -> Result<JsonObject, ValidationError> {
-        self.take_raw(&[key])
-            .and_then(|value| serde_json::from_str(value.get()).ok())
+    /// An object within a body.
+    pub(super) fn from_raw(
+        value: &RawValue,
+        field: &'static str,
+    ) -> Result<JsonObject, ValidationError> {
+        serde_json::from_str(value.get())
             .map(JsonObject)
-            .ok_or(ValidationError {
-                field: key,
+            .map_err(|_| ValidationError {
+                field,
                 rule: "must be an object",
             })
+    }
+
+    /// Removes an object. A key that is not present is an error.
+    pub(super) fn take_object(&mut self, key: &'static str) -> Result<JsonObject, ValidationError> {
+        let value = self.take_raw(&[key]);
+        JsonObject::from_raw(value.as_deref().unwrap_or(RawValue::NULL), key)
     }
 
     /// Removes an object, or a text that holds one, as older scripts send it. Any other text is an
@@ -51,12 +59,7 @@ impl JsonObject {
         };
         match serde_json::from_str::<String>(value.get()) {
             Ok(text) => Ok(JsonObject::parse(&text, field).unwrap_or_default()),
-            Err(_) => serde_json::from_str(value.get())
-                .map(JsonObject)
-                .map_err(|_| ValidationError {
-                    field,
-                    rule: "must be an object",
-                }),
+            Err(_) => JsonObject::from_raw(&value, field),
         }
     }
 
@@ -66,20 +69,11 @@ impl JsonObject {
             .find_map(|key| self.0.remove(*key).filter(|value| value.get() != "null"))
     }
 
-    /// The same, parsed.
-    pub(super) fn take_value(
-        &mut self,
-        keys: &[&'static str],
-    ) -> Result<Option<Value>, ValidationError> {
-        let Some(value) = self.take_raw(keys) else {
-            return Ok(None);
-        };
-        serde_json::from_str(value.get())
-            .map(Some)
-            .map_err(|_| ValidationError {
-                field: long_key(keys),
-                rule: "must have numbers below 1e308 and at most 125 levels",
-            })
+    /// The same, parsed; `Value::Null` for a number or a depth that `Value` cannot hold, which is
+    /// a wrong type for every key.
+    pub(super) fn take_value(&mut self, keys: &[&str]) -> Option<Value> {
+        let value = self.take_raw(keys)?;
+        Some(serde_json::from_str(value.get()).unwrap_or(Value::Null))
     }
 
     /// A text. Errors name the last of the keys, the long form.
@@ -87,7 +81,7 @@ impl JsonObject {
         &mut self,
         keys: &[&'static str],
     ) -> Result<Option<String>, ValidationError> {
-        match self.take_value(keys)? {
+        match self.take_value(keys) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(ValidationError {
@@ -101,7 +95,7 @@ impl JsonObject {
         &mut self,
         keys: &[&'static str],
     ) -> Result<Option<bool>, ValidationError> {
-        match self.take_value(keys)? {
+        match self.take_value(keys) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(_) => Err(ValidationError {
@@ -115,7 +109,7 @@ impl JsonObject {
         &mut self,
         key: &'static str,
     ) -> Result<Option<f64>, ValidationError> {
-        match self.take_value(&[key])? {
+        match self.take_value(&[key]) {
             None => Ok(None),
             Some(Value::Number(number)) => Ok(number.as_f64()),
             Some(_) => Err(ValidationError {
@@ -126,7 +120,7 @@ impl JsonObject {
     }
 }
 
-/// The text of a body, in which bytes that are no UTF-8 and unpaired surrogates are replaced.
+/// The text of a body. Bytes that are no UTF-8 are replaced, escapes of unpaired surrogates removed.
 pub(super) fn body_text(body: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(body);
     match without_lone_surrogates(&text) {

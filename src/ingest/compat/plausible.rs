@@ -12,7 +12,7 @@ use crate::ingest::wire::{MAX_ENGAGED_MILLIS, MAX_URL_BYTES, money_detail};
 
 pub(super) fn parse_hit(body: &[u8]) -> Result<HitPayload<'static>, ValidationError> {
     let mut event = JsonObject::parse(&body_text(body), "request")?;
-    let name = parse_name(event.take_value(&["n", "name"])?)?;
+    let name = parse_name(event.take_value(&["n", "name"]))?;
     let url = event
         .take_string(&["u", "url"])?
         .filter(|url| !url.is_empty());
@@ -23,7 +23,7 @@ pub(super) fn parse_hit(body: &[u8]) -> Result<HitPayload<'static>, ValidationEr
     event.take_string(&["d", "domain"])?;
     let mut props = event.take_object_or_text(&["p", "m", "props", "meta"], "props")?;
     let passive = event.take_bool(&["i", "interactive"])? == Some(false);
-    let engaged = parse_engaged_millis(event.take_value(&["e"])?)?;
+    let engaged = parse_engaged_millis(event.take_value(&["e"]))?;
     let revenue = event.take_object_or_text(&["$", "revenue"], "revenue")?;
 
     let mut hit = HitPayload::new(HitKind::View, truncate_string(url, MAX_URL_BYTES));
@@ -105,7 +105,7 @@ fn parse_engaged_millis(value: Option<Value>) -> Result<u32, ValidationError> {
 /// An unreadable amount is ignored and the event counted, because scripts send `{}` where an
 /// element has no revenue.
 fn parse_amount(mut revenue: JsonObject) -> HitDetail {
-    let value = match revenue.take_value(&["amount"]).ok().flatten() {
+    let value = match revenue.take_value(&["amount"]) {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,

@@ -24,7 +24,7 @@ const VITAL_RANGES: [(&str, WebVital, f64); 5] = [
 
 pub(super) fn parse_single(body: &[u8]) -> Result<ParsedHits, ValidationError> {
     let mut read = ParsedHits::default();
-    read.push_envelope(&body_text(body))?;
+    read.push_envelope(JsonObject::parse(&body_text(body), "body"))?;
     Ok(read)
 }
 
@@ -39,7 +39,7 @@ pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, Valida
 
     let mut read = ParsedHits::default();
     for (place, envelope) in envelopes.into_iter().enumerate() {
-        if let Err(complaint) = read.push_envelope(envelope.get()) {
+        if let Err(complaint) = read.push_envelope(JsonObject::from_raw(&envelope, "body")) {
             read.unreadable.push((place, complaint));
         }
     }
@@ -47,9 +47,12 @@ pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, Valida
 }
 
 impl ParsedHits {
-    fn push_envelope(&mut self, envelope: &str) -> Result<(), ValidationError> {
+    fn push_envelope(
+        &mut self,
+        envelope: Result<JsonObject, ValidationError>,
+    ) -> Result<(), ValidationError> {
         self.size += 1;
-        let mut envelope = JsonObject::parse(envelope, "body")?;
+        let mut envelope = envelope?;
         let kind = envelope.take_string(&["type"])?.unwrap_or_default();
         let mut payload = envelope.take_object("payload")?;
         let claims = Rc::new(parse_claims(&mut payload)?);
