@@ -387,11 +387,9 @@ fn check_sites(config: &Config, rules: &mut ViolationList) {
             &["profiles", "visitor.mode"],
             "must be ASCII without spaces and semicolons, because it is the path of visit cookies",
         );
-    }
 
-    // A name must denote one site in one zone: two rules may share a template only if their zones
-    // are equal.
-    for (place, rule) in config.profiles.iter().enumerate() {
+        // A name must denote one site in one zone: two rules may share a template only if their
+        // zones are equal.
         let earlier = &config.profiles[..place];
         rules.require(
             !earlier

@@ -246,10 +246,7 @@ impl IngestService {
         calls: Vec<ForwardCall>,
     ) -> HitsOutcome {
         if calls.is_empty() {
-            return self
-                .store_own(events)
-                .await
-                .unwrap_or(Ok(VisitCookies::default()));
+            return join_parts(self.store_own(events).await);
         }
         let (stored, sent) = tokio::join!(self.store_own(events), self.send_hits(calls, 1));
         join_parts(stored.into_iter().chain([sent]))

@@ -11,7 +11,7 @@ use crate::event::{ResolvedSite, SiteId};
 /// Separates cookies in the reply of another collector. It is valid in a header value and occurs in
 /// no path. A collector of an older version makes one header of the reply, and a browser keeps its
 /// last path.
-const SEPARATOR: char = '\t';
+const SEPARATOR: &str = "\t";
 
 /// The `Set-Cookie` values of a response, at most one for each path.
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl VisitCookies {
 
     /// The text of a reply to another collector; empty without cookies.
     pub(super) fn to_reply(&self) -> String {
-        self.values.join(&SEPARATOR.to_string())
+        self.values.join(SEPARATOR)
     }
 
     pub(super) fn from_reply(text: &str) -> VisitCookies {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,15 +18,7 @@ pub(super) struct JsonObject(HashMap<String, Box<RawValue>>);
 impl JsonObject {
     /// Parses a body.
     pub(super) fn parse(text: &str, field: &'static str) -> Result<JsonObject, ValidationError> {
-        serde_json::from_str(text)
-            .map(JsonObject)
-            .map_err(|error| ValidationError {
-                field,
-                rule: match error.is_data() {
-                    true => "must be an object",
-                    false => "must be JSON",
-                },
-            })
+        parse_body(text, field, "must be an object").map(JsonObject)
     }
 
     /// An object within a body.
@@ -134,10 +127,19 @@ pub(super) fn parse_array(
     text: &str,
     field: &'static str,
 ) -> Result<Vec<Box<RawValue>>, ValidationError> {
+    parse_body(text, field, "must be an array")
+}
+
+/// A body of the type that `rule` names.
+fn parse_body<T: DeserializeOwned>(
+    text: &str,
+    field: &'static str,
+    rule: &'static str,
+) -> Result<T, ValidationError> {
     serde_json::from_str(text).map_err(|error| ValidationError {
         field,
         rule: match error.is_data() {
-            true => "must be an array",
+            true => rule,
             false => "must be JSON",
         },
     })

@@ -10,17 +10,19 @@ use crate::support::{ABSENT, AGENT, Answer, Client, SITES, Server, ask};
 const TOKEN: &str = "a token of tom's server";
 const NODE: &str = "Mozilla/5.0 Umami/v22.4.0";
 
+/// Headers of a server's request to the collector's own host.
+const FROM_SERVER: [(&str, &str); 4] = [
+    ("X-Forwarded-Host", "collector.internal"),
+    ("Origin", ABSENT),
+    ("Cookie", ABSENT),
+    ("User-Agent", NODE),
+];
+
 /// As `@umami/node` sends it: from a server, to the collector's own host, without a cookie.
 fn from_server(client: &mut Client, payload: &Value, more: &[(&str, &str)]) -> Answer {
-    let own = [
-        ("X-Forwarded-Host", "collector.internal"),
-        ("Origin", ABSENT),
-        ("Cookie", ABSENT),
-        ("User-Agent", NODE),
-        ("X-Forwarded-For", "203.0.113.5"),
-    ];
-    let kept = own
+    let kept = FROM_SERVER
         .into_iter()
+        .chain([("X-Forwarded-For", "203.0.113.5")])
         .filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
     let headers: Vec<(&str, &str)> = kept.chain(more.iter().copied()).collect();
     let body = json!({"type": "event", "payload": payload}).to_string();
@@ -206,19 +208,13 @@ fn a_batch_speaks_of_several_visitors_and_each_hit_keeps_its_own() {
         envelope("198.51.100.2"),
         envelope("198.51.100.1")
     ]);
-    let own = [
-        ("X-Forwarded-Host", "collector.internal"),
-        ("Origin", ABSENT),
-        ("Cookie", ABSENT),
-        ("User-Agent", NODE),
-    ];
     assert_eq!(
         ask(
             &mut client,
             "POST",
             "/ff/api/batch",
             &batch.to_string(),
-            &own
+            &FROM_SERVER
         )
         .status,
         200
@@ -237,13 +233,7 @@ fn what_is_not_read_of_a_hit_spoils_neither_the_hit_nor_its_batch() {
         let payload = payload.replacen('{', &format!("{{{more}"), 1);
         format!(r#"{{"type":"event","payload":{payload}}}"#)
     };
-    let own = [
-        ("X-Forwarded-Host", "collector.internal"),
-        ("Origin", ABSENT),
-        ("Cookie", ABSENT),
-        ("User-Agent", NODE),
-    ];
-    let mut send = |path: &str, body: &str| ask(&mut client, "POST", path, body, &own);
+    let mut send = |path: &str, body: &str| ask(&mut client, "POST", path, body, &FROM_SERVER);
     let deep = format!(r#""data":{}{},"#, "[".repeat(300), "]".repeat(300));
     let cases = [
         (r#""data":{"price":1e999},"#, 200),
